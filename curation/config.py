@@ -1,0 +1,462 @@
+"""The configuration of a run: frozen dataclasses, one a stage; TOML in, canonical JSON and hash out.
+
+A field marked `runtime` (threads, memory, ports) changes how fast a stage works, never what comes out: it stays out of the hash.
+Relative paths are taken from the working directory.
+"""
+
+import dataclasses
+import hashlib
+import json
+import math
+import tomllib
+import types
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any, Literal, get_args, get_origin
+
+from curation.errors import ConfigError
+
+OnExisting = Literal["fail", "overwrite"]
+
+
+def runtime(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING) -> Any:
+    """Declare a field that does not change results."""
+    if factory is not dataclasses.MISSING:
+        return field(default_factory=factory, metadata={"runtime": True})
+    return field(default=default, metadata={"runtime": True})
+
+
+def _require(held: bool, name: str, value: object, allowed: str) -> None:
+    if not held:
+        raise ConfigError(f"{name} is {value!r}: {allowed}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSection:
+    """What all stages share."""
+
+    path: Path = runtime(Path("runs/run"))
+    """Directory of the run; every executor must see it under this path."""
+    parent: Path | None = runtime(None)
+    """Another run whose stages are used where their records match this configuration."""
+    seed: int = 0
+    """Seed of every coin of the run."""
+    languages: tuple[str, ...] = ("en", "ko")
+    """Languages of the run, ISO 639-1; texts in others are dropped with a reason."""
+    heldout_share: float = 0.02
+    """Share of the picture addresses that are held out for evaluation, chosen by coin before curation."""
+    on_existing: OnExisting = runtime("fail")
+    """What to do with a stage that another configuration or input made."""
+
+    def __post_init__(self) -> None:
+        _require(len(self.languages) > 0, "run.languages", self.languages, "name one language or more")
+        _require(
+            len(set(self.languages)) == len(self.languages),
+            "run.languages",
+            self.languages,
+            "a language stands twice",
+        )
+        _require(0 <= self.heldout_share < 1, "run.heldout_share", self.heldout_share, "a share in [0, 1)")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SparkSection:
+    """How Spark runs; nothing here changes what comes out. Under `spark-submit` its own settings win."""
+
+    master: str = runtime("local[*]")
+    """Master, where no `spark-submit` set one. `local[4]` uses four cores of this machine."""
+    driver_memory: str = runtime("3g")
+    """Memory of the driver's JVM; in local mode the executors' too."""
+    partitions: int | None = runtime(None)
+    """Partitions of a shuffle; twice the cores where it is not set."""
+    adaptive: bool = runtime(default=True)
+    """Adaptive query execution."""
+    settings: dict[str, str] = runtime(factory=dict)
+    """Further settings by Spark's own names."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExtractSection:
+    """WAT files or Parquet pools into pairs."""
+
+    inputs: tuple[str, ...] = ()
+    """Files or globs, local or by any address that fsspec opens: `*.warc.wat.gz`, or Parquet."""
+    root: str | None = None
+    """What is cut off the inputs' names to give `origin`; their longest common folder where it is not set."""
+    crawl: str | None = None
+    """Name of the crawl, written to every row."""
+    format: Literal["auto", "wat", "pool"] = "auto"
+    """`auto` takes `.parquet` for a pool and everything else for WAT."""
+    url_column: str | None = None
+    """Column of a pool's addresses; LAION's, COYO's and DataComp's names are known."""
+    text_columns: tuple[str, ...] = ()
+    """Columns of a pool's texts; LAION's, COYO's and DataComp's names are known."""
+    keep_dropped: bool = False
+    """Write what was dropped to a second table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetadataSection:
+    """Given entry lists into the frozen form."""
+
+    entries: tuple[str, ...] = ()
+    """Parquet files with columns lang, entry and, where there are, source and score; or text files named LANG.txt."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MatchSection:
+    """Alt-texts to the entries they name."""
+
+    mode: dict[str, str] = field(default_factory=lambda: {"en": "metaclip1", "ko": "metaclip2"})
+    """Matching mode a language: metaclip1 or metaclip2; metaclip2 where a language is not named."""
+    min_chars: int = 1
+    """Shortest text after cleaning, characters."""
+    max_chars: int = 2_000
+    """Longest text after cleaning, characters."""
+    lid_model: Path | None = None
+    """fastText language model; the bundled lid.176.ftz where it is not set."""
+    lid_min_score: float = 0.5
+    """fastText's answer counts from this probability on; below it langdetect is asked."""
+    langdetect_share: float = 0.05
+    """At most this share of texts goes to langdetect, which is a thousand times slower: chosen by coin."""
+    keep_dropped: bool = False
+    """Write what was dropped to a second table."""
+
+    def __post_init__(self) -> None:
+        for lang, mode in self.mode.items():
+            _require(mode in {"metaclip1", "metaclip2"}, f"match.mode.{lang}", mode, "metaclip1 or metaclip2")
+        _require(
+            0 < self.min_chars <= self.max_chars, "match.min_chars", self.min_chars, "1 to match.max_chars"
+        )
+        _require(
+            0 <= self.langdetect_share <= 1,
+            "match.langdetect_share",
+            self.langdetect_share,
+            "a share in [0, 1]",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class BalanceSection:
+    """Head and tail: how often an entry may be named. Xu et al. 2023, section 3.3; MetaCLIP 2 for other languages."""
+
+    t: dict[str, float] = field(default_factory=lambda: {"en": 20_000.0})
+    """Threshold a language: an entry with more matches is thinned to about t. `inf` keeps everything.
+
+    A language that is not named gets the t that gives its tail the share p of the first language's tail.
+    """
+    margin: float = 1.5
+    """Before the download, t is multiplied by this, for links that are dead and pictures that are copies."""
+
+    def __post_init__(self) -> None:
+        _require(len(self.t) > 0, "balance.t", self.t, "name the threshold of one language or more")
+        for lang, t in self.t.items():
+            _require(t > 0, f"balance.t.{lang}", t, "a number above 0, or inf")
+        _require(self.margin >= 1 and math.isfinite(self.margin), "balance.margin", self.margin, "1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DownloadSection:
+    """Addresses to bytes, guarded."""
+
+    urls_per_shard: int = 1_000
+    """Addresses a raw shard: the unit of work and of resuming."""
+    max_bytes: int = 32 << 20
+    """Largest body, bytes."""
+    max_pixels: int = 50_000_000
+    """Largest picture, pixels, by its header."""
+    min_side: int = 8
+    """Shortest side, pixels."""
+    max_redirects: int = 5
+    """Redirects that are followed, each to an address that is checked."""
+    timeout: float = 10.0
+    """Seconds for one socket operation."""
+    total_timeout: float = 30.0
+    """Seconds for one address, redirects and body included."""
+    retries: int = 1
+    """Further tries after a timeout, a broken connection or an answer of 429 or 5xx."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts, as `host` or `host:port`, that may be fetched though their address is private or loopback."""
+    resolve: dict[str, str] = runtime(factory=dict)
+    """`host:port` to `address:port`, as curl's --resolve: where to find a host that no DNS knows; allows it too."""
+    respect_opt_out: bool = True
+    """Honour `X-Robots-Tag: noai` and `noimageai`."""
+    user_agent: str = "bicurate/0.1 (image-text dataset curation; img2dataset)"
+    """How we name ourselves."""
+    threads: int = runtime(32)
+    """Connections at once in a task."""
+    processes: int = runtime(2)
+    """Tasks at once; on a cluster, its cores."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "urls_per_shard",
+            "max_bytes",
+            "max_pixels",
+            "min_side",
+            "timeout",
+            "total_timeout",
+            "threads",
+        ):
+            _require(getattr(self, name) > 0, f"download.{name}", getattr(self, name), "a number above 0")
+        _require(self.retries >= 0, "download.retries", self.retries, "0 or more")
+        _require(self.max_redirects >= 0, "download.max_redirects", self.max_redirects, "0 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class EmbedSection:
+    """Pictures to descriptors."""
+
+    kind: Literal["builtin"] = "builtin"
+    """The descriptor: `builtin` needs no weights."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DedupSection:
+    """Near-duplicates to one picture with all their captions."""
+
+    threshold: float = 0.95
+    """Pictures whose codes have at least this cosine are near; three digits count."""
+    rule: Literal["mis"] = "mis"
+    """`mis`: every dropped picture is near a kept one."""
+    max_vectors: int = 4_000_000
+    """The search is exhaustive; above this many vectors the stage refuses."""
+
+    def __post_init__(self) -> None:
+        _require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "a cosine in (0, 1]")
+        _require(
+            abs(self.threshold * 1000 - round(self.threshold * 1000)) < 1e-9,
+            "dedup.threshold",
+            self.threshold,
+            "at most three digits after the point",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ManifestSection:
+    """Survivors, sealed."""
+
+    images_per_shard: int = 1_000
+    """Pictures a tar shard, about; the number of shards follows from the number of pictures."""
+    buckets: int = 1
+    """Files of the manifest, each a range of pair ids."""
+
+    def __post_init__(self) -> None:
+        _require(
+            self.images_per_shard > 0, "manifest.images_per_shard", self.images_per_shard, "a number above 0"
+        )
+        _require(self.buckets > 0, "manifest.buckets", self.buckets, "a number above 0")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSection:
+    """A contrastive model from a manifest and its shards."""
+
+    manifest: Path | None = runtime(None)
+    """A manifest's folder; the run's own where it is not set."""
+    selection: Path | None = runtime(None)
+    """A selection table to take instead of the manifest's `selected`."""
+    seed: int = 0
+    """Seed of the weights, the data order and the crops."""
+    image_size: int = 64
+    """Side of the picture, pixels."""
+    patch_size: int = 8
+    """Side of a patch, pixels."""
+    width: int = 128
+    """Width of the image tower."""
+    layers: int = 4
+    """Blocks of the image tower."""
+    text_width: int = 128
+    """Width of the text tower."""
+    text_layers: int = 3
+    """Blocks of the text tower."""
+    head_width: int = 32
+    """Width of one attention head."""
+    embed_dim: int = 128
+    """Dimension of the shared space."""
+    context_length: int = 32
+    """Tokens of a caption, [SOT] and [EOT] included."""
+    vocab_size: int = 4_096
+    """Largest bilingual byte-level BPE vocabulary, special tokens included."""
+    vocab_captions: int = 1_000_000
+    """Captions the vocabulary is trained on, chosen by coin."""
+    batch_size: int = 128
+    """Pairs a step, over all processes."""
+    steps: int = 600
+    """Steps in all."""
+    lr: float = 1e-3
+    """Peak learning rate of AdamW."""
+    weight_decay: float = 0.2
+    """Weight decay of AdamW; biases, gains and the logit scale have none. MetaCLIP's value."""
+    beta2: float = 0.98
+    """Second moment's decay. CLIP's value for ViT."""
+    warmup: int = 60
+    """Steps of linear warm-up before the cosine."""
+    grad_clip: float = 1.0
+    """Largest norm of the gradient; 0 for none."""
+    crop_min_scale: float = 0.9
+    """Smallest area of the random crop, as a share of the picture. CLIP's value."""
+    checkpoint_every: int = 200
+    """Steps between checkpoints."""
+    device: Literal["auto", "cpu", "cuda"] = runtime("auto")
+    """Where to train; `auto` takes a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """`auto` takes bf16 where the device has it, and fp32 on a CPU."""
+    threads: int = runtime(1)
+    """Torch's threads; one is fastest for small models."""
+
+    def __post_init__(self) -> None:
+        for name in (
+            "image_size",
+            "patch_size",
+            "width",
+            "layers",
+            "text_width",
+            "text_layers",
+            "batch_size",
+            "steps",
+        ):
+            _require(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "a number above 0")
+        _require(
+            self.image_size % self.patch_size == 0,
+            "train.patch_size",
+            self.patch_size,
+            "a divisor of image_size",
+        )
+        for name in ("width", "text_width"):
+            value = getattr(self, name)
+            _require(value % self.head_width == 0, f"train.{name}", value, "a multiple of train.head_width")
+        _require(self.context_length >= 3, "train.context_length", self.context_length, "3 or more")
+        _require(
+            self.vocab_size >= 300,
+            "train.vocab_size",
+            self.vocab_size,
+            "256 bytes, 3 special tokens and merges",
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateSection:
+    """What a model retrieves and classifies, in each language."""
+
+    manifest: Path | None = runtime(None)
+    """A manifest's folder whose held-out pictures are asked for; the run's own where it is not set."""
+    checkpoint: Path | None = runtime(None)
+    """A checkpoint; the run's own where it is not set."""
+    max_items: int = 5_000
+    """Held-out captions a language at the most, chosen by coin."""
+    classes: tuple[Path, ...] = ()
+    """JSON files of labels and templates for zero-shot classification."""
+    batch_size: int = runtime(256)
+    """Pictures or texts a forward pass."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReportSection:
+    """One self-contained page."""
+
+    max_examples: int = 12
+    """Rows of the example tables."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """All of a run: one section a stage, and two that all stages share."""
+
+    run: RunSection = field(default_factory=RunSection)
+    spark: SparkSection = field(default_factory=SparkSection)
+    extract: ExtractSection = field(default_factory=ExtractSection)
+    metadata: MetadataSection = field(default_factory=MetadataSection)
+    match: MatchSection = field(default_factory=MatchSection)
+    balance: BalanceSection = field(default_factory=BalanceSection)
+    download: DownloadSection = field(default_factory=DownloadSection)
+    embed: EmbedSection = field(default_factory=EmbedSection)
+    dedup: DedupSection = field(default_factory=DedupSection)
+    manifest: ManifestSection = field(default_factory=ManifestSection)
+    train: TrainSection = field(default_factory=TrainSection)
+    evaluate: EvaluateSection = field(default_factory=EvaluateSection)
+    report: ReportSection = field(default_factory=ReportSection)
+
+    def __post_init__(self) -> None:
+        unknown = sorted(set(self.balance.t) - set(self.run.languages))
+        _require(not unknown, "balance.t", unknown, f"not among run.languages {list(self.run.languages)}")
+
+
+def load(path: Path) -> RunConfig:
+    """Read a run's TOML file. Raises ConfigError that names the file and the key."""
+    try:
+        with path.open("rb") as file:
+            given = tomllib.load(file)
+    except OSError as error:
+        raise ConfigError(f"cannot open the configuration {path}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from error
+    sections = {f.name: f for f in fields(RunConfig)}
+    unknown = sorted(set(given) - set(sections))
+    if unknown:
+        raise ConfigError(f"{path}: no section is called {unknown[0]!r}; there are {', '.join(sections)}")
+    try:
+        built = {name: _section(sections[name].type, values, name) for name, values in given.items()}
+        return RunConfig(**built)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+
+
+def _section(kind: Any, values: Any, name: str) -> Any:
+    if not isinstance(values, dict):
+        raise ConfigError(f"[{name}] must be a table")
+    known = {f.name: f for f in fields(kind)}
+    unknown = sorted(set(values) - set(known))
+    if unknown:
+        raise ConfigError(f"[{name}] has no key {unknown[0]!r}; there are {', '.join(known)}")
+    return kind(**{key: _value(known[key].type, value, f"{name}.{key}") for key, value in values.items()})
+
+
+def _value(kind: Any, value: Any, name: str) -> Any:
+    """Give a TOML value the type that its field declares. Raises ConfigError that names the key."""
+    origin, args = get_origin(kind), get_args(kind)
+    if origin is Literal:
+        _require(value in args, name, value, f"must be one of {', '.join(args)}")
+        return value
+    if origin is types.UnionType:
+        return _value(
+            args[0], value, name
+        )  # TOML has no null: an optional key that is there has its first type
+    if origin is tuple and isinstance(value, list):
+        return tuple(_value(args[0], item, name) for item in value)
+    if origin is dict and isinstance(value, dict):
+        return {key: _value(args[1], item, f"{name}.{key}") for key, item in value.items()}
+    if kind is Path and isinstance(value, str):
+        return Path(value)
+    if kind is float and type(value) is int:
+        return float(value)
+    _require(type(value) is kind, name, value, f"must be of type {getattr(kind, '__name__', kind)}")
+    return value
+
+
+def as_record(section: Any, *, with_runtime: bool = False) -> dict[str, Any]:
+    """Return a section as JSON-able values; runtime fields only where asked for."""
+    kept = [f for f in fields(section) if with_runtime or not f.metadata.get("runtime")]
+    return {f.name: _jsonable(getattr(section, f.name)) for f in kept}
+
+
+def _jsonable(value: Any) -> Any:
+    if dataclasses.is_dataclass(value):
+        return as_record(value)
+    if isinstance(value, dict):
+        return {key: _jsonable(value[key]) for key in sorted(value)}
+    if isinstance(value, (tuple, list)):
+        return [_jsonable(item) for item in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return str(value) if isinstance(value, Path) else value
+
+
+def canonical_json(value: Any) -> str:
+    """Return JSON with sorted keys and no spaces: one text for equal values."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def sha256_json(value: Any) -> str:
+    """Return SHA-256 of the canonical JSON."""
+    return hashlib.sha256(canonical_json(value).encode()).hexdigest()

@@ -1,0 +1,1 @@
+"""Near-duplicates: bytes, then identical descriptors, then near ones."""

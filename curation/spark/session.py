@@ -1,0 +1,53 @@
+"""The Spark session, with the settings that the house's rules need."""
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+
+from curation.config import SparkSection
+from curation.spark.java import java_home
+
+# Rules, not tuning: they hold under spark-submit too.
+_REQUIRED = {
+    "spark.sql.execution.arrow.pyspark.validateSchema.enabled": "true",
+    "spark.sql.execution.pythonUDF.arrow.enabled": "true",
+    "spark.sql.session.timeZone": "UTC",
+    "spark.sql.ansi.enabled": "true",
+    "spark.sql.sources.partitionOverwriteMode": "static",
+    "spark.sql.parquet.compression.codec": "zstd",
+}
+_LOCAL = {
+    "spark.ui.enabled": "false",
+    "spark.ui.showConsoleProgress": "false",
+    "spark.driver.host": "127.0.0.1",
+    "spark.driver.bindAddress": "127.0.0.1",
+    "spark.log.level": "ERROR",
+}
+
+
+def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSession:
+    """Return the session: the submitted or running one, else a local one by the configuration."""
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # workers take python3 from the path otherwise
+    os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")
+    builder = SparkSession.builder.appName(name)
+    if not _running_or_submitted():
+        home = java_home()
+        if home:
+            os.environ["JAVA_HOME"] = str(home)
+        builder = builder.master(section.master).config("spark.driver.memory", section.driver_memory)
+        for key, value in (_LOCAL | section.settings).items():
+            builder = builder.config(key, value)
+    spark = builder.getOrCreate()
+    partitions = section.partitions or 2 * spark.sparkContext.defaultParallelism
+    settings = _REQUIRED | {
+        "spark.sql.shuffle.partitions": str(partitions),
+        "spark.sql.adaptive.enabled": str(section.adaptive).lower(),
+    }
+    for key, value in settings.items():
+        spark.conf.set(key, value)
+    return spark
+
+
+def _running_or_submitted() -> bool:
+    return SparkSession.getActiveSession() is not None or "PYSPARK_GATEWAY_PORT" in os.environ
