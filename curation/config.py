@@ -238,14 +238,14 @@ class ManifestSection:
 
     images_per_shard: int = 1_000
     """Pictures a tar shard, about; the number of shards follows from the number of pictures."""
-    buckets: int = 1
-    """Files of the manifest, each a range of pair ids."""
+    rows_per_file: int = 1_000_000
+    """Rows a file of the manifest, about; each file is a range of pair ids."""
 
     def __post_init__(self) -> None:
         _require(
             self.images_per_shard > 0, "manifest.images_per_shard", self.images_per_shard, "a number above 0"
         )
-        _require(self.buckets > 0, "manifest.buckets", self.buckets, "a number above 0")
+        _require(self.rows_per_file > 0, "manifest.rows_per_file", self.rows_per_file, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -298,6 +298,12 @@ class TrainSection:
     """Smallest area of the random crop, as a share of the picture. CLIP's value."""
     checkpoint_every: int = 200
     """Steps between checkpoints."""
+    log_every: int = runtime(10)
+    """Steps between lines of metrics.jsonl."""
+    cache_bytes: int = runtime(1 << 30)
+    """Decoded pictures kept in memory, bytes a process; what does not fit is decoded at every use."""
+    decode_threads: int = runtime(2)
+    """Threads that read and decode pictures ahead of the step, a process."""
     device: Literal["auto", "cpu", "cuda"] = runtime("auto")
     """Where to train; `auto` takes a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"

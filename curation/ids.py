@@ -15,7 +15,8 @@ import xxhash
 
 SPARK_XXHASH64_SEED = 42  # the fixed seed of Spark's xxhash64 expression
 TWO_TO_MINUS_53 = 2.0**-53  # 53 random bits fill a float64's mantissa
-_CANONICAL = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#A-Z]*(?:[/?][^#]*)?", re.ASCII)
+# What urlsplit and urlunsplit would give back as it is.
+_CANONICAL = re.compile(r"[a-z][a-z0-9+.-]*://[a-z0-9.:@_~%!$&'()*+,;=\[\]-]+(?:[/?][^#\t\n\r]*(?<!\?))?")
 
 
 def canonical_url(url: str) -> str:
@@ -25,6 +26,10 @@ def canonical_url(url: str) -> str:
     """
     if _CANONICAL.fullmatch(url):
         return url
+    return _canonical_by_parts(url)
+
+
+def _canonical_by_parts(url: str) -> str:
     parts = urlsplit(url)
     user, at, host = parts.netloc.rpartition("@")
     return urlunsplit((parts.scheme.lower(), user + at + host.lower(), parts.path, parts.query, ""))

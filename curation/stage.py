@@ -4,6 +4,7 @@
 or input made, removes the rest of a killed run, and closes every stage's sum: in = out + dropped + merged.
 """
 
+import hashlib
 import json
 import os
 import platform
@@ -17,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from curation.config import RunConfig, as_record, sha256_json
-from curation.errors import Reason, StageError
+from curation.errors import InputError, Reason, StageError
 from curation.schemas import SCHEMA_VERSION
 
 RECORD = "_stage.json"
@@ -92,6 +93,7 @@ class Tally:
 
     def __init__(self) -> None:
         self.ledgers: dict[str, Ledger] = {}
+        self.sums: dict[str, int] = {}
 
     def of(self, unit: str) -> Ledger:
         """Return the ledger of a unit, new at its first mention."""
@@ -109,13 +111,22 @@ class Tally:
         ledger.rows_in += rows
         ledger.dropped[reason] = ledger.dropped.get(reason, 0) + rows
 
+    def add(self, name: str, amount: int) -> None:
+        """Add to a sum beside the ledgers: whole numbers only, so that the order of tasks does not matter."""
+        self.sums[name] = self.sums.get(name, 0) + amount
+
     def to_json(self) -> str:
         """Return the tally as text, for a row of its own in a task's output."""
-        return json.dumps([ledger.as_json() for ledger in self.ledgers.values()])
+        return json.dumps(
+            {"ledgers": [ledger.as_json() for ledger in self.ledgers.values()], "sums": self.sums}
+        )
 
     def add_json(self, text: str) -> None:
         """Add another task's tally."""
-        for other in json.loads(text):
+        given = json.loads(text)
+        for name, amount in given["sums"].items():
+            self.add(name, amount)
+        for other in given["ledgers"]:
             ledger = self.of(other["unit"])
             ledger.rows_in += other["in"]
             ledger.rows_out += other["out"]
@@ -313,6 +324,16 @@ def write_atomically(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def file_identity(path: Path) -> dict[str, str | int]:
+    """Return what identifies an input file that is read whole: its name, size and SHA-256. Raises InputError."""
+    try:
+        with path.open("rb") as file:
+            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+            return {"path": path.name, "size": file.tell(), "sha256": sha256}
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror}") from error
 
 
 def versions() -> dict[str, str]:

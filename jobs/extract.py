@@ -1,4 +1,7 @@
-"""spark-submit entry: WAT files or Parquet pools into pairs. `spark-submit --py-files bicurate.zip jobs/extract.py --config run.toml`."""
+"""WAT files or Parquet pools into pairs of address and text.
+
+`spark-submit --py-files dist/bicurate.zip jobs/extract.py --config run.toml`
+"""
 
 import sys
 

@@ -51,3 +51,10 @@ def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSessio
 
 def _running_or_submitted() -> bool:
     return SparkSession.getActiveSession() is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def stop_local() -> None:
+    """Stop the session where it is a local one of our own making; a submitted one belongs to its cluster."""
+    session = SparkSession.getActiveSession()
+    if session is not None and str(session.sparkContext.master).startswith("local"):
+        session.stop()

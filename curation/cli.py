@@ -1,0 +1,209 @@
+"""The command `curate`: a verb a stage, `run` for all of them, `demo` for a look.
+
+`curate VERB --config run.toml [--option value ...]`: options are made from the configuration's dataclasses. A stage is found
+by its dotted path, so that nothing of it is imported before it runs.
+"""
+
+import json
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields, make_dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated, Any
+
+import tyro
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from curation import __version__, pipeline
+from curation.config import RunConfig, as_record, load
+from curation.errors import ConfigError, CurationError
+from curation.report.tables import print_record
+
+USER_ERROR = 2
+INTERRUPTED = 130
+EXTRA_VERBS = {
+    "run": "all stages from one TOML file, skipping what is done",
+    "demo": "the whole job on a small web that the project draws itself",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """Options of every verb."""
+
+    config: Path | None = None
+    """The run's TOML file; options given here win over it."""
+    dry_run: bool = False
+    """Print the resolved configuration and stop."""
+    json: bool = False
+    """Print the record as JSON instead of a table."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunOptions:
+    """Options of `curate run`."""
+
+    until: str | None = None
+    """Last stage to run; all of them where it is not set."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = list(sys.argv[1:] if argv is None else argv)
+    if not args or args[0] in {"-h", "--help", "help"}:
+        _print_help()
+        return 0
+    if args[0] in {"-V", "--version"}:
+        print(f"curate {__version__}")
+        return 0
+    return run_verb(args[0], args[1:])
+
+
+def run_verb(verb: str, args: Sequence[str]) -> int:
+    """Run one verb with its options, as the files in jobs/ do; return the exit status."""
+    console = Console(stderr=False)
+    try:
+        with pipeline.stopped_sessions():
+            return _dispatch(verb, list(args), console)
+    except KeyboardInterrupt:
+        _say_error("stopped; the same command goes on where it was")
+        return INTERRUPTED
+    except CurationError as error:
+        _say_error(str(error))
+        return USER_ERROR
+    except Exception as error:
+        told = _told_by_a_task(error)
+        if told is None:
+            raise
+        _say_error(told)
+        return USER_ERROR
+
+
+def _dispatch(verb: str, args: list[str], console: Console) -> int:
+    if verb == "demo":
+        demo: Any = import_module("curation.demo.run")
+        return int(demo.main(args, console))
+    if verb == "run":
+        return _run_all(args, console)
+    if verb not in pipeline.STAGES:
+        raise ConfigError(
+            f"no verb is called {verb!r}; there are {', '.join([*pipeline.STAGES, *EXTRA_VERBS])}"
+        )
+    section = pipeline.STAGES[verb].section
+    common, config, _ = parse(verb, args, sections=[section] if section else [], flat=True)
+    if common.dry_run:
+        return _print_config(config)
+    record = pipeline.run_one(config, verb)
+    pipeline.write_summary(config)
+    if common.json:
+        print(json.dumps(record.data, ensure_ascii=False))
+        return 0
+    print_record(record, console)
+    _print_next(verb, common, console)
+    return 0
+
+
+def _run_all(args: list[str], console: Console) -> int:
+    sections = [f.name for f in fields(RunConfig) if f.name not in {"run", "spark"}]
+    common, config, options = parse("run", args, sections=sections, flat=False)
+    if common.dry_run:
+        return _print_config(config)
+    for record in pipeline.run_all(config, until=options.until):
+        print_record(record, console)
+    path = config.run.path / pipeline.SUMMARY
+    if common.json:
+        print(path.read_text(encoding="utf-8"), end="")
+        return 0
+    console.print(f"\nsummary: {escape(str(path))}", highlight=False, soft_wrap=True)
+    page = config.run.path / "report" / "report.html"
+    if page.is_file():
+        console.print(f"report:  {escape(str(page))}", highlight=False, soft_wrap=True)
+    return 0
+
+
+def parse(
+    verb: str, args: list[str], *, sections: Sequence[str], flat: bool
+) -> tuple[Common, RunConfig, RunOptions]:
+    """Parse a verb's options over the defaults of its `--config` file.
+
+    sections: those whose options the verb takes, beside [run] and [spark]; flat: without the section's name before them.
+    """
+    given = _config_of(args)
+    base = load(given) if given else RunConfig()
+    flatten = tyro.conf.arg(name="")
+    members: list[tuple[str, Any, Any]] = [
+        ("common", Annotated[Common, flatten], field(default=Common(config=given)))
+    ]
+    members.append(("run", Annotated[type(base.run), flatten], field(default=base.run)))
+    if verb == "run":
+        members.append(("options", Annotated[RunOptions, flatten], field(default=RunOptions())))
+    for name in (*sections, "spark"):
+        value = getattr(base, name)
+        kind: Any = Annotated[type(value), flatten] if flat and name != "spark" else type(value)
+        members.append((name, kind, field(default=value)))
+    options: Any = make_dataclass("Options", members, frozen=True, kw_only=True)
+    about = EXTRA_VERBS.get(verb) or pipeline.STAGES[verb].help
+    found = tyro.cli(
+        options, prog=f"curate {verb}", description=about[0].upper() + about[1:] + ".", args=args
+    )
+    changed = {name: getattr(found, name) for name in ("run", "spark", *sections)}
+    return found.common, replace(base, **changed), getattr(found, "options", RunOptions())
+
+
+def _config_of(args: list[str]) -> Path | None:
+    """Return the value of `--config`, which must be read before the other options are made."""
+    for position, arg in enumerate(args):
+        if arg == "--config" and position + 1 < len(args):
+            return Path(args[position + 1])
+        if arg.startswith("--config="):
+            return Path(arg.partition("=")[2])
+    return None
+
+
+def _print_config(config: RunConfig) -> int:
+    shown = {f.name: as_record(getattr(config, f.name), with_runtime=True) for f in fields(RunConfig)}
+    print(json.dumps(shown, indent=1, ensure_ascii=False))
+    return 0
+
+
+def _print_next(verb: str, common: Common, console: Console) -> None:
+    names = list(pipeline.STAGES)
+    position = names.index(verb) + 1
+    if position < len(names):
+        config = f" --config {common.config}" if common.config else ""
+        console.print(
+            f"[dim]next: curate {names[position]}{escape(config)}[/dim]", highlight=False, soft_wrap=True
+        )
+
+
+def _print_help() -> None:
+    console = Console()
+    console.print("[bold]curate VERB --config run.toml[/bold] [dim]\\[--option value ...]; curate VERB --help[/dim]\n")
+    console.print(_verbs(EXTRA_VERBS))
+    console.print("\n[dim]the stages, in their order:[/dim]")
+    console.print(_verbs({name: stage.help for name, stage in pipeline.STAGES.items()}))
+
+
+def _verbs(texts: Mapping[str, str]) -> Table:
+    table = Table.grid(padding=(0, 2))
+    for name, text in texts.items():
+        table.add_row(f"  [bold]{name}[/bold]", text)
+    return table
+
+
+def _say_error(text: str) -> None:
+    Console(stderr=True).print(f"[red]error:[/red] {escape(text)}", highlight=False, soft_wrap=True)
+
+
+def _told_by_a_task(error: BaseException) -> str | None:
+    """Return the text of an error of ours that a Spark task raised and Spark wrapped."""
+    found = re.findall(r"^curation\.errors\.\w+: (.+)$", str(error), re.MULTILINE)
+    return str(found[-1]) if found else None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

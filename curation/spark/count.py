@@ -1,0 +1,120 @@
+"""Step "count": matches of each entry. Tables in: matches, or the survivors' rows. Table out: counts. `curate count`.
+
+It runs twice: on the matches, and on what survives download and deduplication. There each row stands for
+1 / keep_prob_wanted rows of the pool it was drawn from.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as F
+
+from curation.balance import WEIGHT_UNIT
+from curation.config import RunConfig, RunSection
+from curation.errors import Reason
+from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES, stable_columns
+from curation.spark import columns
+from curation.spark.batches import plain
+from curation.spark.session import get_session
+from curation.spark.stage import measure, read_table
+from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage
+from metadata.entries import frozen_lists
+
+HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out
+_RUN_KEYS = ("languages", "seed", "heldout_share")
+SPEC = StageSpec(name="count", section=None, version=1, reads=("metadata", "match"), run_keys=_RUN_KEYS)
+SPEC_SURVIVORS = StageSpec(
+    name="count-survivors", section=None, version=1, reads=("metadata", "dedup"), run_keys=("languages",)
+)
+
+
+def held_out(url: Column, run: RunSection) -> Column:
+    """Return whether a picture's address is held out: by a coin of the address alone, before any curation."""
+    return columns.coin(url, run.seed, HELD_OUT) < F.lit(run.heldout_share)
+
+
+def count_entries(rows: DataFrame) -> DataFrame:
+    """Return (lang, entry_id, count, weight) of the entries that occur.
+
+    rows: lang, entry_ids and keep_prob (1 before anything was drawn). Weights are summed as whole numbers of 2^-20: exact in
+    any order.
+    """
+    weight = F.rint(1.0 / (F.col("keep_prob") * F.lit(WEIGHT_UNIT))).cast("long")
+    exploded = rows.select("lang", F.explode("entry_ids").alias("entry_id"), weight.alias("weight"))
+    return exploded.groupBy("lang", "entry_id").agg(
+        F.count(F.lit(1)).alias("count"), F.sum("weight").alias("weight")
+    )
+
+
+def run(config: RunConfig) -> Record:
+    """Count the matches of the pool, without the pictures that are held out."""
+    return run_stage(config, SPEC, _count_matches)
+
+
+def run_survivors(config: RunConfig) -> Record:
+    """Count what survived, each row by the inverse of the chance it was drawn with."""
+    return run_stage(config, SPEC_SURVIVORS, _count_survivors)
+
+
+def _count_matches(stage: OpenStage) -> None:
+    spark = get_session(stage.config.spark)
+    matches = read_table(spark, stage.input("match"), "matches")
+    kept = matches.where(~held_out(F.col("url"), stage.config.run)).withColumn("keep_prob", F.lit(1.0))
+    _write(stage, matches.count(), kept)
+
+
+def _count_survivors(stage: OpenStage) -> None:
+    spark = get_session(stage.config.spark)
+    rows = read_table(spark, stage.input("dedup"), "rows")
+    kept = rows.where(F.col("split") == "train").withColumn("keep_prob", F.col("keep_prob_wanted"))
+    _write(stage, rows.count(), kept)
+
+
+def _write(stage: OpenStage, rows_in: int, kept: DataFrame) -> None:
+    rows_out = kept.count()
+    dropped: dict[str, int] = {Reason.HELD_OUT: rows_in - rows_out}
+    stage.add(Ledger(unit="rows", rows_in=rows_in, rows_out=rows_out, dropped=dropped))
+    sizes = {lang: item.size for lang, item in frozen_lists(stage.inputs["metadata"]).items()}
+    table = dense(count_entries(kept).toArrow(), sizes)
+    schema = plain(TABLES["counts"]).with_metadata({"schema_version": str(SCHEMA_VERSION)})
+    (stage.path / "counts").mkdir()
+    pq.write_table(
+        table.cast(schema),
+        stage.path / "counts" / "counts.parquet",
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
+    )
+    written = read_table(kept.sparkSession, stage.path, "counts")
+    rows, digest = measure(written, stable_columns("counts"))
+    stage.add_table("counts", rows=rows, digest=digest)
+
+
+def dense(found: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
+    """Return a row for every entry of every language, in order of language and id, zeros where nothing matched."""
+    parts = []
+    for lang in sorted(sizes):
+        part = found.filter(pc.equal(found["lang"], lang))
+        ids = part["entry_id"].to_numpy()
+        arrays = [np.full(sizes[lang], lang, dtype=object), np.arange(sizes[lang], dtype=np.int32)]
+        for name in ("count", "weight"):
+            values = np.zeros(sizes[lang], dtype=np.int64)
+            values[ids] = part[name].to_numpy()
+            arrays.append(values)
+        parts.append(pa.table(dict(zip(("lang", "entry_id", "count", "weight"), arrays, strict=True))))
+    return pa.concat_tables(parts)
+
+
+def load_counts(record_path: str, *, weighted: bool) -> dict[str, npt.NDArray[np.float64]]:
+    """Return the counts of a finished count stage by language, float64 (E,), indexed by entry id."""
+    table = pq.read_table(f"{record_path}/counts", columns=["lang", "entry_id", "count", "weight"])
+    found = {}
+    for lang in sorted(set(table["lang"].unique().to_pylist())):
+        part = table.filter(pc.equal(table["lang"], lang)).sort_by("entry_id")
+        values = part["weight" if weighted else "count"].to_numpy().astype(np.float64)
+        found[lang] = values * WEIGHT_UNIT if weighted else values
+    return found
