@@ -19,9 +19,11 @@ from rich.markup import escape
 from rich.table import Table
 
 from curation import __version__, pipeline
-from curation.config import RunConfig, as_record, load
+from curation.canonical import as_record
+from curation.config import RunConfig
 from curation.errors import ConfigError, CurationError
 from curation.report.tables import print_record
+from curation.runfile import load
 
 USER_ERROR = 2
 INTERRUPTED = 130
@@ -182,7 +184,9 @@ def _print_next(verb: str, common: Common, console: Console) -> None:
 
 def _print_help() -> None:
     console = Console()
-    console.print("[bold]curate VERB --config run.toml[/bold] [dim]\\[--option value ...]; curate VERB --help[/dim]\n")
+    console.print(
+        "[bold]curate VERB --config run.toml[/bold] [dim]\\[--option value ...]; curate VERB --help[/dim]\n"
+    )
     console.print(_verbs(EXTRA_VERBS))
     console.print("\n[dim]the stages, in their order:[/dim]")
     console.print(_verbs({name: stage.help for name, stage in pipeline.STAGES.items()}))

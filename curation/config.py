@@ -1,32 +1,22 @@
-"""The configuration of a run: frozen dataclasses, one a stage; TOML in, canonical JSON and hash out.
+"""The configuration of a run: frozen dataclasses, one a stage. `curation.runfile` reads them from TOML.
 
 A field marked `runtime` (threads, memory, ports) changes how fast a stage works, never what comes out: it stays out of the hash.
 Relative paths are taken from the working directory.
 """
 
-import dataclasses
-import hashlib
-import json
 import math
-import tomllib
-import types
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, get_args, get_origin
+from typing import Literal
 
+from curation.canonical import runtime
 from curation.errors import ConfigError
 
 OnExisting = Literal["fail", "overwrite"]
 
 
-def runtime(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING) -> Any:
-    """Declare a field that does not change results."""
-    if factory is not dataclasses.MISSING:
-        return field(default_factory=factory, metadata={"runtime": True})
-    return field(default=default, metadata={"runtime": True})
-
-
-def _require(held: bool, name: str, value: object, allowed: str) -> None:
+def require(held: bool, name: str, value: object, allowed: str) -> None:
+    """Raise ConfigError, naming the key and what is allowed, unless the condition holds."""
     if not held:
         raise ConfigError(f"{name} is {value!r}: {allowed}")
 
@@ -49,14 +39,14 @@ class RunSection:
     """What to do with a stage that another configuration or input made."""
 
     def __post_init__(self) -> None:
-        _require(len(self.languages) > 0, "run.languages", self.languages, "name one language or more")
-        _require(
+        require(len(self.languages) > 0, "run.languages", self.languages, "name one language or more")
+        require(
             len(set(self.languages)) == len(self.languages),
             "run.languages",
             self.languages,
             "a language stands twice",
         )
-        _require(0 <= self.heldout_share < 1, "run.heldout_share", self.heldout_share, "a share in [0, 1)")
+        require(0 <= self.heldout_share < 1, "run.heldout_share", self.heldout_share, "a share in [0, 1)")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -124,11 +114,11 @@ class MatchSection:
 
     def __post_init__(self) -> None:
         for lang, mode in self.mode.items():
-            _require(mode in {"metaclip1", "metaclip2"}, f"match.mode.{lang}", mode, "metaclip1 or metaclip2")
-        _require(
+            require(mode in {"metaclip1", "metaclip2"}, f"match.mode.{lang}", mode, "metaclip1 or metaclip2")
+        require(
             0 < self.min_chars <= self.max_chars, "match.min_chars", self.min_chars, "1 to match.max_chars"
         )
-        _require(
+        require(
             0 <= self.langdetect_share <= 1,
             "match.langdetect_share",
             self.langdetect_share,
@@ -149,10 +139,10 @@ class BalanceSection:
     """Before the download, t is multiplied by this, for links that are dead and pictures that are copies."""
 
     def __post_init__(self) -> None:
-        _require(len(self.t) > 0, "balance.t", self.t, "name the threshold of one language or more")
+        require(len(self.t) > 0, "balance.t", self.t, "name the threshold of one language or more")
         for lang, t in self.t.items():
-            _require(t > 0, f"balance.t.{lang}", t, "a number above 0, or inf")
-        _require(self.margin >= 1 and math.isfinite(self.margin), "balance.margin", self.margin, "1 or more")
+            require(t > 0, f"balance.t.{lang}", t, "a number above 0, or inf")
+        require(self.margin >= 1 and math.isfinite(self.margin), "balance.margin", self.margin, "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -198,9 +188,9 @@ class DownloadSection:
             "total_timeout",
             "threads",
         ):
-            _require(getattr(self, name) > 0, f"download.{name}", getattr(self, name), "a number above 0")
-        _require(self.retries >= 0, "download.retries", self.retries, "0 or more")
-        _require(self.max_redirects >= 0, "download.max_redirects", self.max_redirects, "0 or more")
+            require(getattr(self, name) > 0, f"download.{name}", getattr(self, name), "a number above 0")
+        require(self.retries >= 0, "download.retries", self.retries, "0 or more")
+        require(self.max_redirects >= 0, "download.max_redirects", self.max_redirects, "0 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -223,8 +213,8 @@ class DedupSection:
     """The search is exhaustive; above this many vectors the stage refuses."""
 
     def __post_init__(self) -> None:
-        _require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "a cosine in (0, 1]")
-        _require(
+        require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "a cosine in (0, 1]")
+        require(
             abs(self.threshold * 1000 - round(self.threshold * 1000)) < 1e-9,
             "dedup.threshold",
             self.threshold,
@@ -242,10 +232,10 @@ class ManifestSection:
     """Rows a file of the manifest, about; each file is a range of pair ids."""
 
     def __post_init__(self) -> None:
-        _require(
+        require(
             self.images_per_shard > 0, "manifest.images_per_shard", self.images_per_shard, "a number above 0"
         )
-        _require(self.rows_per_file > 0, "manifest.rows_per_file", self.rows_per_file, "a number above 0")
+        require(self.rows_per_file > 0, "manifest.rows_per_file", self.rows_per_file, "a number above 0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -322,8 +312,8 @@ class TrainSection:
             "batch_size",
             "steps",
         ):
-            _require(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "a number above 0")
-        _require(
+            require(getattr(self, name) > 0, f"train.{name}", getattr(self, name), "a number above 0")
+        require(
             self.image_size % self.patch_size == 0,
             "train.patch_size",
             self.patch_size,
@@ -331,9 +321,9 @@ class TrainSection:
         )
         for name in ("width", "text_width"):
             value = getattr(self, name)
-            _require(value % self.head_width == 0, f"train.{name}", value, "a multiple of train.head_width")
-        _require(self.context_length >= 3, "train.context_length", self.context_length, "3 or more")
-        _require(
+            require(value % self.head_width == 0, f"train.{name}", value, "a multiple of train.head_width")
+        require(self.context_length >= 3, "train.context_length", self.context_length, "3 or more")
+        require(
             self.vocab_size >= 300,
             "train.vocab_size",
             self.vocab_size,
@@ -385,84 +375,4 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         unknown = sorted(set(self.balance.t) - set(self.run.languages))
-        _require(not unknown, "balance.t", unknown, f"not among run.languages {list(self.run.languages)}")
-
-
-def load(path: Path) -> RunConfig:
-    """Read a run's TOML file. Raises ConfigError that names the file and the key."""
-    try:
-        with path.open("rb") as file:
-            given = tomllib.load(file)
-    except OSError as error:
-        raise ConfigError(f"cannot open the configuration {path}: {error.strerror}") from error
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{path} is not TOML: {error}") from error
-    sections = {f.name: f for f in fields(RunConfig)}
-    unknown = sorted(set(given) - set(sections))
-    if unknown:
-        raise ConfigError(f"{path}: no section is called {unknown[0]!r}; there are {', '.join(sections)}")
-    try:
-        built = {name: _section(sections[name].type, values, name) for name, values in given.items()}
-        return RunConfig(**built)
-    except ConfigError as error:
-        raise ConfigError(f"{path}: {error}") from error
-
-
-def _section(kind: Any, values: Any, name: str) -> Any:
-    if not isinstance(values, dict):
-        raise ConfigError(f"[{name}] must be a table")
-    known = {f.name: f for f in fields(kind)}
-    unknown = sorted(set(values) - set(known))
-    if unknown:
-        raise ConfigError(f"[{name}] has no key {unknown[0]!r}; there are {', '.join(known)}")
-    return kind(**{key: _value(known[key].type, value, f"{name}.{key}") for key, value in values.items()})
-
-
-def _value(kind: Any, value: Any, name: str) -> Any:
-    """Give a TOML value the type that its field declares. Raises ConfigError that names the key."""
-    origin, args = get_origin(kind), get_args(kind)
-    if origin is Literal:
-        _require(value in args, name, value, f"must be one of {', '.join(args)}")
-        return value
-    if origin is types.UnionType:
-        return _value(
-            args[0], value, name
-        )  # TOML has no null: an optional key that is there has its first type
-    if origin is tuple and isinstance(value, list):
-        return tuple(_value(args[0], item, name) for item in value)
-    if origin is dict and isinstance(value, dict):
-        return {key: _value(args[1], item, f"{name}.{key}") for key, item in value.items()}
-    if kind is Path and isinstance(value, str):
-        return Path(value)
-    if kind is float and type(value) is int:
-        return float(value)
-    _require(type(value) is kind, name, value, f"must be of type {getattr(kind, '__name__', kind)}")
-    return value
-
-
-def as_record(section: Any, *, with_runtime: bool = False) -> dict[str, Any]:
-    """Return a section as JSON-able values; runtime fields only where asked for."""
-    kept = [f for f in fields(section) if with_runtime or not f.metadata.get("runtime")]
-    return {f.name: _jsonable(getattr(section, f.name)) for f in kept}
-
-
-def _jsonable(value: Any) -> Any:
-    if dataclasses.is_dataclass(value):
-        return as_record(value)
-    if isinstance(value, dict):
-        return {key: _jsonable(value[key]) for key in sorted(value)}
-    if isinstance(value, (tuple, list)):
-        return [_jsonable(item) for item in value]
-    if isinstance(value, float) and not math.isfinite(value):
-        return str(value)
-    return str(value) if isinstance(value, Path) else value
-
-
-def canonical_json(value: Any) -> str:
-    """Return JSON with sorted keys and no spaces: one text for equal values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-
-
-def sha256_json(value: Any) -> str:
-    """Return SHA-256 of the canonical JSON."""
-    return hashlib.sha256(canonical_json(value).encode()).hexdigest()
+        require(not unknown, "balance.t", unknown, f"not among run.languages {list(self.run.languages)}")

@@ -17,7 +17,8 @@ from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
-from curation.config import RunConfig, as_record, sha256_json
+from curation.canonical import as_record, sha256_json
+from curation.config import RunConfig
 from curation.errors import InputError, Reason, StageError
 from curation.schemas import SCHEMA_VERSION
 

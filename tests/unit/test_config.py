@@ -5,8 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from curation.config import DownloadSection, RunConfig, RunSection, as_record, load, sha256_json
+from curation.canonical import as_record, sha256_json
+from curation.config import DownloadSection, RunConfig, RunSection
 from curation.errors import ConfigError
+from curation.runfile import load
 
 
 def write(path: Path, text: str) -> Path:
