@@ -125,6 +125,10 @@ class MatchSection:
             "a share in [0, 1]",
         )
 
+    def mode_of(self, lang: str) -> str:
+        """Return the matching mode of a language."""
+        return self.mode.get(lang, "metaclip2")
+
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceSection:
@@ -246,7 +250,7 @@ class TrainSection:
     """A manifest's folder; the run's own where it is not set."""
     selection: Path | None = runtime(None)
     """A selection table to take instead of the manifest's `selected`."""
-    seed: int = 0
+    train_seed: int = 0
     """Seed of the weights, the data order and the crops."""
     image_size: int = 64
     """Side of the picture, pixels."""
