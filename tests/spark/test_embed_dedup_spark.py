@@ -1,0 +1,311 @@
+"""Stages embed and dedup over a small download made by hand: the sums close, captions move, and one answer comes out."""
+
+import io
+import json
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw, ImageOps
+from pyspark.sql import SparkSession
+
+from curation.config import BalanceSection, DedupSection, RunConfig, RunSection, SparkSection
+from curation.dedup.descriptors import describe
+from curation.dedup.groups import group, rank, representatives
+from curation.dedup.neighbours import near_pairs_oracle
+from curation.errors import ConfigError, StageError
+from curation.ids import coin, image_id, pair_id
+from curation.schemas import TABLES
+from curation.spark import dedup, embed
+from curation.stage import RECORD, Record, read_record
+
+Done = tuple[Path, Record, Record]  # the run, and the records of embed and dedup
+SITE = "http://example.com/"
+
+
+def drawing(seed: int) -> Image.Image:
+    image = Image.new("RGB", (160, 120), (250, 250, 245))
+    draw = ImageDraw.Draw(image)
+    for i in range(7):
+        x, y = (37 * (i + seed) * (seed + 3) + 20 * i) % 110 + 5, (53 * (i + 1) * (seed + 1)) % 70 + 5
+        draw.rectangle(
+            (x, y, x + 20 + 4 * i, y + 40 - 3 * i),
+            fill=((90 * i) % 256, (70 * seed) % 256, 200 - 40 * (i % 5)),
+        )
+    return image
+
+
+def png(image: Image.Image) -> bytes:
+    stream = io.BytesIO()
+    image.save(stream, "PNG")
+    return stream.getvalue()
+
+
+def pictures() -> dict[str, bytes]:
+    """Bytes by url: six drawings, a larger and a mirrored copy of the first, a bordered second, bytes that lie twice, junk."""
+    files = {f"{SITE}{seed}.png": png(drawing(seed)) for seed in range(6)}
+    files[f"{SITE}0-large.png"] = png(drawing(0).resize((320, 240)))
+    files[f"{SITE}0-mirror.png"] = png(ImageOps.mirror(drawing(0)))
+    files[f"{SITE}1-border.png"] = png(ImageOps.expand(drawing(1), 8, (20, 20, 20)))
+    files[f"{SITE}2-again.png"] = files[f"{SITE}2.png"]
+    files[f"{SITE}plain-a.png"] = png(Image.new("RGB", (20, 20), "red"))
+    files[f"{SITE}plain-b.png"] = png(Image.new("RGB", (30, 20), "red"))
+    files[f"{SITE}cut.png"] = png(drawing(9))[:-300]
+    return files
+
+
+# url, caption, languages, held out
+PAIRS = [
+    ("0.png", "a red thing", ("en",), False),
+    ("0-large.png", "a red thing", ("en",), False),  # the same caption of one survivor: its own stays
+    ("0-mirror.png", "빨간 것", ("ko",), False),
+    ("1.png", "second 둘째", ("en", "ko"), False),
+    ("1-border.png", "second 둘째", ("en", "ko"), True),  # held out, and takes its group along
+    ("2.png", "third", ("en",), False),
+    ("2-again.png", "third", ("en",), False),
+    ("2-again.png", "셋째", ("ko",), False),
+    ("3.png", "fourth", ("en",), False),
+    ("plain-a.png", "plain", ("en",), False),
+    ("plain-b.png", "plain", ("en",), False),
+    ("cut.png", "cut short", ("en",), False),
+    ("gone.png", "not there", ("en",), False),
+]
+
+
+def write(run: Path, stage: str, table: str, rows: list[dict[str, Any]], parts: int) -> None:
+    """Write a table of a stage in some files, rows in turn and backwards for an even number of files; commit it."""
+    place = run / stage / table
+    place.mkdir(parents=True)
+    schema = pa.schema([field.remove_metadata() for field in TABLES[table]])
+    rows = rows if parts % 2 else rows[::-1]
+    for part in range(parts):
+        pq.write_table(pa.Table.from_pylist(rows[part::parts], schema=schema), place / f"{part}.parquet")
+    record = {"stage": stage, "tables": {table: {"rows": len(rows), "digest": "0"}}, "files": {}, "notes": {}}
+    (run / stage / RECORD).write_text(json.dumps(record | {"ledgers": []}))
+
+
+def download(run: Path, parts: int) -> None:
+    rows: list[dict[str, Any]] = []
+    raw = run / "download" / "raw"
+    raw.mkdir(parents=True)
+    files = sorted(pictures().items())
+    for shard in range(2):
+        name = f"{shard:05d}.tar"
+        with tarfile.open(raw / name, "w") as tar:
+            for url, body in files[shard::2]:
+                rows.append(
+                    {
+                        "url": url,
+                        "status": "ok",
+                        "image_id": image_id(body),
+                        "bytes": len(body),
+                        "raw_shard": name,
+                    }
+                    | {"raw_offset": tar.offset + tarfile.BLOCKSIZE}
+                )
+                member = tarfile.TarInfo(f"{len(rows)}.png")
+                member.size = len(body)
+                tar.addfile(member, io.BytesIO(body))
+    rows.append({"url": f"{SITE}gone.png", "status": "dropped", "reason": "http_status"})
+    write(run, "download", "outcomes", rows, parts)
+
+
+def make_run(run: Path, parts: int = 1) -> None:
+    """Make what the two stages read: download, balance and match."""
+    download(run, parts)
+    wanted, matches = [], []
+    for name, text, languages, held_out in PAIRS:
+        url = SITE + name
+        key = pair_id(url, text)
+        wanted.append(
+            {
+                "pair_id": key,
+                "url": url,
+                "keep_prob": 0.5,
+                "coin": coin(key, 0, "balance"),
+                "held_out": held_out,
+            }
+        )
+        shared = {
+            "pair_id": key,
+            "url": url,
+            "text": text,
+            "clean_text": text,
+            "lang_score": 0.9,
+            "detector": "script",
+        }
+        mixed = len(languages) > 1
+        matches += [shared | {"lang": lang, "mixed": mixed, "entry_ids": [1, 2]} for lang in languages]
+    matches.append(matches[0] | {"pair_id": "f" * 32})  # matched, and not wanted
+    write(run, "balance", "wanted", wanted, parts)
+    write(run, "match", "matches", matches, parts)
+
+
+def config(run: Path, **dedup_keys: Any) -> RunConfig:
+    return RunConfig(
+        run=RunSection(path=run, languages=("en", "ko")), balance=BalanceSection(t={"en": 20.0}),
+        spark=SparkSection(partitions=2), dedup=DedupSection(**dedup_keys),
+    )  # fmt: skip
+
+
+def table(run: Path, stage: str, name: str) -> list[dict[str, Any]]:
+    key = {"rows": ["pair_id", "lang"], "edges": ["image_id_a", "image_id_b"]}.get(name, ["image_id"])
+    return pq.read_table(run / stage / name).sort_by([(column, "ascending") for column in key]).to_pylist()
+
+
+@pytest.fixture(scope="module")
+def done(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Done:
+    run = tmp_path_factory.mktemp("embed-dedup") / "run"
+    make_run(run)
+    return run, embed.run(config(run)), dedup.run(config(run))
+
+
+def ledger(record: Record, unit: str) -> dict[str, Any]:
+    return next(item for item in record.ledgers if item["unit"] == unit)
+
+
+def test_every_distinct_decodable_picture_is_described_once(done: Done) -> None:
+    run, record, _ = done
+    rows = table(run, "embed", "descriptors")
+    bodies = {image_id(body): body for url, body in pictures().items() if "cut" not in url}
+    assert {row["image_id"]: row["codes"] for row in rows} == {
+        key: describe(body).codes.tobytes() for key, body in bodies.items()
+    }
+    assert ledger(record, "images") == {
+        "unit": "images", "in": 12, "out": 11, "dropped": {"undecodable_image": 1}, "merged": 0,
+    }  # fmt: skip
+
+
+def test_groups_are_those_of_the_plain_functions(done: Done) -> None:
+    run, _, record = done
+    described = table(run, "embed", "descriptors")
+    codes = np.stack([np.frombuffer(row["codes"], np.int8).reshape(10, 81) for row in described])
+    ranks = rank(*(np.array([row[side] for row in described]) for side in ("width", "height")))
+    wanted = group(ranks, representatives(codes, ranks), near_pairs_oracle(codes, 0.95))
+    ids = [row["image_id"] for row in described]
+    groups = table(run, "dedup", "groups")
+    assert [row["joined"] for row in groups] == [ids[i] for i in wanted.joined]
+    assert [row["group_id"] for row in groups] == [ids[i] for i in wanted.component]
+    assert [row["cosine"] for row in groups] == wanted.cosine.tolist()
+    assert [row["rule"] for row in groups] == [str(rule) for rule in wanted.rule]
+    assert len(table(run, "dedup", "edges")) == len(near_pairs_oracle(codes, 0.95))
+    assert ledger(record, "images") == {"unit": "images", "in": 11, "out": 8, "dropped": {}, "merged": 3}
+
+
+def test_captions_move_to_the_survivor_and_equal_ones_collapse(done: Done) -> None:
+    run, _, record = done
+    ids = {url.removeprefix(SITE): image_id(body) for url, body in pictures().items()}
+    found = {
+        (row["url"].removeprefix(SITE), row["lang"], row["text"]): row for row in table(run, "dedup", "rows")
+    }
+    assert sorted(found) == sorted(
+        [
+            ("0-large.png", "en", "a red thing"),
+            ("0-mirror.png", "ko", "빨간 것"),
+            ("1-border.png", "en", "second 둘째"),
+            ("1-border.png", "ko", "second 둘째"),
+            min((pair_id(SITE + name, "third"), (name, "en", "third")) for name in ("2.png", "2-again.png"))[
+                1
+            ],
+            ("2-again.png", "ko", "셋째"),
+            ("3.png", "en", "fourth"),
+            ("plain-a.png", "en", "plain"),
+            ("plain-b.png", "en", "plain"),
+        ]
+    )
+    mirrored = found["0-mirror.png", "ko", "빨간 것"]
+    assert (mirrored["image_id"], mirrored["source_image_id"]) == (ids["0-large.png"], ids["0-mirror.png"])
+    assert mirrored["inherited"]
+    assert (mirrored["keep_prob_wanted"], mirrored["coin"]) == (0.5, coin(mirrored["pair_id"], 0, "balance"))
+    assert not found["2-again.png", "ko", "셋째"]["inherited"]  # the same bytes are the same picture
+    assert {row["split"] for row in found.values() if row["image_id"] == ids["1-border.png"]} == {"heldout"}
+    assert {row["split"] for row in found.values() if row["image_id"] != ids["1-border.png"]} == {"train"}
+    assert ledger(record, "captions") == {
+        "unit": "captions", "in": 13, "out": 8, "dropped": {"no_image": 2}, "merged": 3,
+    }  # fmt: skip
+
+
+def test_the_record_says_how_it_was_searched_and_nothing_is_left_behind(done: Done) -> None:
+    run, _, record = done
+    search = record.notes["search"]
+    assert (search["mode"], search["device"], search["vectors"]) == ("exhaustive", "cpu", 110)
+    assert search["library"].startswith("faiss-")
+    assert sorted(path.name for path in (run / "dedup").iterdir()) == [RECORD, "edges", "groups", "rows"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("parts", "adaptive"), [(2, False), (7, True)])
+def test_the_tables_are_the_same_for_any_partitioning(
+    done: Done,
+    spark: SparkSession,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    parts: int,
+    adaptive: bool,
+) -> None:
+    run = tmp_path / "run"
+    make_run(run, parts)
+    monkeypatch.setattr(embed, "PICTURES_PER_TASK", 1 if parts == 7 else 5_000)
+    monkeypatch.setattr(dedup, "TILE_SIDE", parts + 1)
+    settings = SparkSection(partitions=parts, adaptive=adaptive)
+    own = RunConfig(run=config(run).run, balance=config(run).balance, spark=settings)
+    for stage, wanted in ((embed, done[1]), (dedup, done[2])):
+        assert stage.run(own).data["tables"] == wanted.data["tables"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("keep", [0, 1])
+def test_no_picture_and_one_picture_are_fine(spark: SparkSession, tmp_path: Path, keep: int) -> None:
+    run = tmp_path / "run"
+    make_run(run)
+    outcomes = [row for row in table_of_outcomes(run) if row["status"] == "ok" and "cut" not in row["url"]][
+        :keep
+    ]
+    pq.write_table(
+        pa.Table.from_pylist(
+            outcomes, schema=pa.schema([field.remove_metadata() for field in TABLES["outcomes"]])
+        ),
+        run / "download" / "outcomes" / "0.parquet",
+    )
+    embed.run(config(run))
+    record = dedup.run(config(run))
+    assert ledger(record, "images")["out"] == keep
+    assert len(table(run, "dedup", "groups")) == keep
+
+
+def table_of_outcomes(run: Path) -> list[dict[str, Any]]:
+    return pq.read_table(run / "download" / "outcomes").sort_by("url").to_pylist()
+
+
+def test_too_many_vectors_are_refused_before_the_search(
+    spark: SparkSession, done: Done, tmp_path: Path
+) -> None:
+    run = done[0]
+    own = RunConfig(
+        run=RunSection(path=tmp_path / "other", parent=run, languages=("en", "ko")),
+        balance=BalanceSection(t={"en": 20.0}), dedup=DedupSection(max_vectors=100),
+    )  # fmt: skip
+    with pytest.raises(ConfigError, match=r"110 vectors.*dedup\.max_vectors is 100"):
+        dedup.run(own)
+
+
+def test_changed_raw_shards_are_told(spark: SparkSession, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    make_run(run)
+    shard = run / "download" / "raw" / "00001.tar"
+    shard.write_bytes(bytes(shard.stat().st_size))
+    with pytest.raises(Exception, match="does not hold picture"):
+        embed.run(config(run))
+
+
+def test_kinds_never_mix(done: Done) -> None:
+    path, kind = done[0] / "embed" / "descriptors", done[1].notes["kind"]
+    with pytest.raises(StageError, match="never mix"):
+        dedup.read_descriptors(path, kind | {"sha256": "0" * 64})
+    with pytest.raises(StageError, match="views"):
+        dedup.read_descriptors(path, kind | {"views": 3})
+    assert read_record(done[0] / "embed").notes["kind"] == kind
