@@ -35,7 +35,9 @@ def run(config: RunConfig) -> Record:
         raw = stage.path / "raw"
         raw.mkdir(exist_ok=True)
         sweep(raw)
-        reader = ShardReader(todo=todo, raw=raw)
+        reader = ShardReader(
+            todo=todo.resolve(), raw=raw.resolve()
+        )  # tasks may have another working directory
         fetch_shards(spark, reader, config.download, num_urls)
         _commit(spark, stage, reader, num_urls)
 
