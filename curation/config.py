@@ -63,6 +63,8 @@ class SparkSection:
     """Adaptive query execution."""
     settings: dict[str, str] = runtime(factory=dict)
     """Further settings by Spark's own names."""
+    log: Path | None = runtime(None)
+    """Where a local Spark's own messages go; RUN/spark.log from the command line."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,7 +358,11 @@ class ReportSection:
     """One self-contained page."""
 
     max_examples: int = 12
-    """Rows of the example tables."""
+    """Largest families of duplicates that are shown."""
+    max_entries: int = 20
+    """Head entries, and tail entries, that are shown a language."""
+    compare: Path | None = None
+    """Another run whose evaluation is shown beside this one's."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ The text is matched as it is given: cleaning is `curation.text`'s, before it.
 
 import re
 import string
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
@@ -18,7 +18,7 @@ import pyarrow as pa
 
 from curation.automaton import Automaton
 from curation.errors import ConfigError, Reason
-from curation.language import LanguageIdentifier
+from curation.language import LanguageIdentifier, Verdict
 from curation.stage import Tally
 from curation.text import clean
 from metadata.entries import read_list
@@ -134,12 +134,10 @@ class PairMatcher:
 
         A mixed text has a row in each of its languages where it names an entry; it is one pair in the tally.
         """
-        rows = []
-        for pair_id, url, text in zip(
-            *(pairs.column(n).to_pylist() for n in ("pair_id", "url", "text")), strict=True
-        ):
-            known = {"pair_id": pair_id, "url": url, "text": text}
-            found = self._rows_of(pair_id, text, tally)
+        keys, urls, texts = (pairs.column(name).to_pylist() for name in ("pair_id", "url", "text"))
+        rows: list[dict[str, Any]] = []
+        for key, url, text, found in zip(keys, urls, texts, self._found(keys, texts, tally), strict=True):
+            known = {"pair_id": key, "url": url, "text": text}
             if isinstance(found, Reason):
                 tally.drop("pairs", found)
                 rows.append(known | {"_reason": str(found)})
@@ -152,31 +150,39 @@ class PairMatcher:
         fields = [field.with_nullable(True) for field in schema]
         return pa.RecordBatch.from_pylist(rows, schema=pa.schema([*fields, pa.field("_reason", pa.string())]))
 
-    def _rows_of(self, key: str, text: str, tally: Tally) -> list[dict[str, Any]] | Reason:
-        """Return the text's rows, a language each, or why it has none."""
-        cleaned = clean(text)
-        if not cleaned:
+    def _found(
+        self, keys: list[str], texts: list[str], tally: Tally
+    ) -> Iterator[list[dict[str, Any]] | Reason]:
+        """Yield each text's rows, a language each, or why it has none."""
+        cleaned = [clean(text) for text in texts]
+        unfit = [self._why_not(text) for text in cleaned]
+        fit = [n for n, reason in enumerate(unfit) if reason is None]
+        verdicts = self._identifier.identify_batch([cleaned[n] for n in fit], [keys[n] for n in fit])
+        verdict_of = dict(zip(fit, verdicts, strict=True))
+        for n, reason in enumerate(unfit):
+            yield reason or self._rows_of(cleaned[n], verdict_of[n], tally)
+
+    def _why_not(self, text: str) -> Reason | None:
+        if not text:
             return Reason.EMPTY_TEXT
-        if len(cleaned) < self._min_chars:
+        if len(text) < self._min_chars:
             return Reason.TOO_SHORT
-        if len(cleaned) > self._max_chars:
-            return Reason.TOO_LONG
-        verdict = self._identifier.identify(cleaned, key)
+        return Reason.TOO_LONG if len(text) > self._max_chars else None
+
+    def _rows_of(self, text: str, verdict: Verdict, tally: Tally) -> list[dict[str, Any]] | Reason:
+        tally.add(f"asked/{verdict.detector}", 1)
         if verdict.lang is None:
-            return Reason.NO_LANGUAGE
-        if verdict.lang not in self._matchers:
-            tally.add(f"other_language/{verdict.lang}", 1)
-            return Reason.OTHER_LANGUAGE
+            return verdict.reason or Reason.NO_LANGUAGE
         scores = {verdict.lang: verdict.score}
         if verdict.mixed_lang:
             scores[verdict.mixed_lang] = verdict.mixed_score
-        matched = {lang: self._matchers[lang].match(cleaned) for lang in scores}
+        matched = {lang: self._matchers[lang].match(text) for lang in scores}
         named = {lang: ids for lang, ids in matched.items() if ids}
         if not named:
             return Reason.NO_MATCH
         return [
             {
-                "lang": lang, "clean_text": cleaned, "lang_score": scores[lang], "detector": verdict.detector,
+                "lang": lang, "clean_text": text, "lang_score": scores[lang], "detector": verdict.detector,
                 "mixed": len(named) > 1, "entry_ids": ids,
             }
             for lang, ids in named.items()

@@ -6,7 +6,7 @@ Nothing of a stage is imported before it runs: a machine without torch can do ev
 import json
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import import_module
 from typing import Any
 
@@ -49,6 +49,8 @@ STAGES: dict[str, Stage] = {
 
 def run_one(config: RunConfig, name: str) -> Record:
     """Run a stage by its name. Raises MissingExtraError that says what to install where a library is missing."""
+    if config.spark.log is None:
+        config = replace(config, spark=replace(config.spark, log=config.run.path / "spark.log"))
     module, _, function = STAGES[name].path.partition(":")
     try:
         run: Callable[[RunConfig], Record] = getattr(import_module(module), function)

@@ -25,7 +25,7 @@ def ledger_table(ledgers: list[dict[str, Any]]) -> Table:
     table.add_column("unit")
     for name in ("in", "out", "merged", "dropped"):
         table.add_column(name, justify="right")
-    table.add_column("of it")
+    table.add_column("dropped for")
     for ledger in ledgers:
         dropped = sum(ledger["dropped"].values())
         numbers = [f"{value:,}" for value in (ledger["in"], ledger["out"], ledger["merged"], dropped)]

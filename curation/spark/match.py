@@ -13,7 +13,7 @@ from pyspark.sql import SparkSession
 
 from curation.config import MatchSection, RunConfig, RunSection
 from curation.errors import InputError
-from curation.language import load_identifier
+from curation.language import language_identifier
 from curation.match import PairMatcher, load_matcher
 from curation.schemas import TABLES
 from curation.spark.batches import plain
@@ -58,7 +58,7 @@ def _match(stage: OpenStage) -> None:
     adopt(stage, "matches", spark)
     stage.add(tally.of("pairs"))
     stage.notes |= {"detectors": _sums(tally, "detector/"), "rows": _sums(tally, "rows/")}
-    stage.notes["other_languages"] = _sums(tally, "other_language/")
+    stage.notes["asked"] = _sums(tally, "asked/")
     stage.notes["engine"] = "pyahocorasick"
     stage.notes["lists"] = {lang: item.sha256 for lang, item in lists.items()}
 
@@ -91,7 +91,7 @@ class ShippedMatcher:
     def open(self) -> PairMatcher:
         """Return this process's matcher; its parts are built once a process."""
         section = self.section
-        identifier = load_identifier(
+        identifier = language_identifier(
             self.run.languages,
             model_path=Path(SparkFiles.get(self.model)) if self.model else None,
             min_score=section.lid_min_score,

@@ -2,6 +2,9 @@
 
 import os
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from pyspark.sql import SparkSession
 
@@ -38,7 +41,8 @@ def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSessio
         builder = builder.master(section.master).config("spark.driver.memory", section.driver_memory)
         for key, value in (_LOCAL | section.settings).items():
             builder = builder.config(key, value)
-    spark = builder.getOrCreate()
+    with _stderr_to(section.log):
+        spark = builder.getOrCreate()
     partitions = section.partitions or 2 * spark.sparkContext.defaultParallelism
     settings = _REQUIRED | {
         "spark.sql.shuffle.partitions": str(partitions),
@@ -47,6 +51,24 @@ def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSessio
     for key, value in settings.items():
         spark.conf.set(key, value)
     return spark
+
+
+@contextmanager
+def _stderr_to(log: Path | None) -> Iterator[None]:
+    """Let a JVM that starts in the block write its messages to a log instead of between our lines."""
+    if log is None or _running_or_submitted():
+        yield
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    ours = os.dup(2)
+    with log.open("ab") as file:
+        os.dup2(file.fileno(), 2)
+        try:
+            yield
+        finally:
+            os.dup2(ours, 2)
+            os.close(ours)
 
 
 def _running_or_submitted() -> bool:
