@@ -327,14 +327,19 @@ def write_atomically(path: Path, text: str) -> None:
     temporary.replace(path)
 
 
-def file_identity(path: Path) -> dict[str, str | int]:
-    """Return what identifies an input file that is read whole: its name, size and SHA-256. Raises InputError."""
+def file_sha256(path: Path) -> str:
+    """Return the SHA-256 of a file, in hex. Raises InputError that names it."""
     try:
         with path.open("rb") as file:
-            sha256 = hashlib.file_digest(file, "sha256").hexdigest()
-            return {"path": path.name, "size": file.tell(), "sha256": sha256}
+            return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror}") from error
+
+
+def file_identity(path: Path) -> dict[str, str | int]:
+    """Return what identifies an input file that is read whole: its name, size and SHA-256. Raises InputError."""
+    sha256 = file_sha256(path)
+    return {"path": path.name, "size": path.stat().st_size, "sha256": sha256}
 
 
 def versions() -> dict[str, str]:
