@@ -1,0 +1,1 @@
+"""Model files that travel with the package; each has its licence beside it."""
