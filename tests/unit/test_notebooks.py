@@ -1,0 +1,92 @@
+"""Notebooks and their scripts hold the same cells, run on any run, and carry no traces of a machine."""
+
+import importlib.util
+from pathlib import Path
+from types import ModuleType
+
+import jupytext
+import nbformat
+import pytest
+from reportrun import make_run
+
+FOLDER = Path(__file__).parents[2] / "notebooks"
+NAMES = sorted(path.stem for path in FOLDER.glob("[0-9][0-9]_*.py"))
+
+
+@pytest.fixture(scope="module")
+def runner() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("execute_notebooks", FOLDER / "execute.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def cells(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
+    return [(cell.cell_type, cell.source.strip()) for cell in notebook.cells]
+
+
+def test_there_are_notebooks() -> None:
+    assert "01_entries" in NAMES
+    assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_and_its_script_hold_the_same_cells(name: str) -> None:
+    notebook = nbformat.read(FOLDER / f"{name}.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert cells(notebook) == cells(jupytext.read(FOLDER / f"{name}.py"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_is_kept_as_it_ran_small_and_without_errors(name: str, runner: ModuleType) -> None:
+    path = FOLDER / f"{name}.ipynb"
+    assert path.stat().st_size <= runner.MAX_BYTES
+    notebook = nbformat.read(path, as_version=4)
+    code = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
+    outputs = [output for cell in code for output in cell.outputs]
+    assert all(output.output_type != "error" for output in outputs)
+    assert sum("image/png" in output.get("data", {}) for output in outputs) >= 1
+    assert "/home/" not in str(outputs)
+    assert "/root/" not in str(outputs)
+    assert "/work/" not in str(outputs)
+    assert "/tmp/" not in str(outputs)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_a_notebook_runs_on_another_run(name: str, runner: ModuleType, tmp_path: Path) -> None:
+    make_run(tmp_path / "made-up", pairs=80)
+    executed = runner.execute(FOLDER / f"{name}.py", tmp_path / "made-up")
+    assert "run made-up" in str(executed.cells)
+    runner.write(executed, tmp_path / f"{name}.ipynb")
+    assert cells(nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)) == cells(executed)
+
+
+def test_a_missing_run_is_said_with_what_to_do(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("BICURATE_RUN", str(tmp_path))
+    assert runner.main([]) == 2
+    said = capsys.readouterr().err
+    assert "curate demo" in said
+    assert "BICURATE_RUN" in said
+
+
+def test_an_unknown_notebook_is_said(
+    runner: ModuleType, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    make_run(tmp_path / "run", pairs=8, until="balance", t=2.0)
+    monkeypatch.setenv("BICURATE_RUN", str(tmp_path / "run"))
+    assert runner.main(["99_none"]) == 2
+    assert "99_none" in capsys.readouterr().err
+
+
+def test_an_output_that_names_this_machine_is_refused(runner: ModuleType, tmp_path: Path) -> None:
+    output = nbformat.v4.new_output("stream", text=f"reading {FOLDER.parent}/runs")
+    cell = nbformat.v4.new_code_cell("1", outputs=[output])
+    with pytest.raises(ValueError, match="this machine"):
+        runner.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
+    assert not (tmp_path / "x.ipynb").exists()
