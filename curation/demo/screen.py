@@ -14,15 +14,17 @@ from curation.stage import Record
 DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
 LANGUAGES = {"en": "English", "ko": "Korean"}
 SHOWN_REASONS = 2
+WIDTH = 80  # columns
 
 
 def print_screen(
     curated: RunConfig, uncurated: RunConfig, report: Record, seconds: float, console: Console
 ) -> None:
     """Print the screen: it fits 80 columns."""
-    console.rule("[bold]bicurate demo")
+    console.print(f"\n[bold]bicurate demo[/bold] [dim]{'-' * (WIDTH - 14)}[/dim]", highlight=False)
     console.print(stage_table(curated))
-    console.print(retrieval_table(evaluated(curated), evaluated(uncurated)))
+    console.print()
+    console.print(results_table(evaluated(curated), evaluated(uncurated)))
     console.print(_verdict(evaluated(curated), evaluated(uncurated)), highlight=False)
     lines = {
         "report": report.path / "report.html",
@@ -43,16 +45,12 @@ def evaluated(config: RunConfig) -> dict[str, Any]:
 
 def stage_table(config: RunConfig) -> Table:
     """Return a row a stage and unit, with its most frequent reasons."""
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    for name, justify in (
-        ("stage", "left"),
-        ("unit", "left"),
-        ("in", "right"),
-        ("out", "right"),
-        ("s", "right"),
-    ):
-        table.add_column(name, justify="left" if justify == "left" else "right", no_wrap=True)
-    table.add_column("left out, mostly for", overflow="ellipsis", no_wrap=True)
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", width=WIDTH)
+    table.add_column("stage", no_wrap=True, min_width=17)
+    table.add_column("unit", no_wrap=True, min_width=10)
+    for name, width in (("in", 7), ("out", 7), ("s", 3)):
+        table.add_column(name, justify="right", no_wrap=True, min_width=width)
+    table.add_column("left out, mostly for", overflow="ellipsis", no_wrap=True, ratio=1)
     for name, record in pipeline.finished(config).items():
         for position, ledger in enumerate(record.ledgers):
             first = position == 0
@@ -65,21 +63,32 @@ def stage_table(config: RunConfig) -> Table:
     return table
 
 
-def retrieval_table(curated: dict[str, Any], uncurated: dict[str, Any]) -> Table:
-    """Return recall at 1 and 5 of both models in each language and direction, beside chance."""
-    table = Table(box=None, padding=(0, 1), header_style="dim")
-    table.add_column("retrieval, held out")
-    for name in ("items", "R@1 curated", "uncurated", "chance", "R@5 curated", "uncurated", "chance"):
-        table.add_column(name, justify="right")
+def results_table(curated: dict[str, Any], uncurated: dict[str, Any]) -> Table:
+    """Return recall and zero-shot accuracy of both models in each language, beside chance."""
+    table = Table(box=None, padding=(0, 1, 0, 0), header_style="dim", width=WIDTH)
+    table.add_column("asked about what was held out", no_wrap=True, ratio=1)
+    for name in ("items", "curated", "uncurated", "chance"):
+        table.add_column(name, justify="right", no_wrap=True, min_width=9)
     for lang, found in curated["retrieval"].items():
         other = uncurated["retrieval"].get(lang)
         for key, words in DIRECTIONS.items():
-            cells = []
             for rank in ("R@1", "R@5"):
                 values = [found[key][rank], other[key][rank] if other else None, found["chance"][key][rank]]
-                cells += ["-" if value is None else f"{100 * value:.1f} %" for value in values]
-            table.add_row(f"{LANGUAGES.get(lang, lang)}, {words}", f"{found['items']:,}", *cells)
+                name = f"{LANGUAGES.get(lang, lang)}, {words}, {rank}"
+                table.add_row(name, f"{found['items']:,}", *map(_percent, values))
+    for name, by_lang in curated["zero_shot"].items():
+        for lang, found in by_lang.items():
+            other = uncurated["zero_shot"].get(name, {}).get(lang)
+            values = [found["accuracy"], other["accuracy"] if other else None, found["chance"]]
+            table.add_row(
+                f"{LANGUAGES.get(lang, lang)}, zero-shot, {found['classes']} {name}", f"{found['items']:,}",
+                *map(_percent, values),
+            )  # fmt: skip
     return table
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f} %"
 
 
 def mean_recall(found: dict[str, Any], rank: str) -> float:

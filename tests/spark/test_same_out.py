@@ -1,0 +1,205 @@
+"""The same out: a whole small run up to the manifest gives the same rows and the same published bytes, however it is run."""
+
+import hashlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from pyspark import TaskContext
+from pyspark.sql import DataFrame, SparkSession
+
+from curation import pipeline
+from curation.config import RunConfig
+from curation.demo.run import DemoOptions, configure
+from curation.demo.server import serve
+from curation.demo.web import DemoWeb, build
+from curation.spark import batches
+from curation.stage import Record
+
+PICTURES = 150
+LAST = "manifest"
+pytestmark = pytest.mark.slow
+
+
+@dataclass(frozen=True)
+class Web:
+    """The small web of these tests, served."""
+
+    web: DemoWeb
+    address: str
+
+    def config(self, path: Path, **spark: Any) -> RunConfig:
+        base = configure(DemoOptions(path=path), self.web, self.address)
+        return replace(
+            base,
+            balance=replace(base.balance, t={"en": 4.0}, margin=2.0),
+            download=replace(base.download, urls_per_shard=40),
+            manifest=replace(base.manifest, images_per_shard=30, rows_per_file=100),
+            run=replace(base.run, heldout_share=0.1),
+            spark=replace(base.spark, **spark),
+        )
+
+
+@pytest.fixture(scope="module")
+def web(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Web]:
+    built = build(tmp_path_factory.mktemp("same-out") / "web", seed=1, pictures=PICTURES)
+    with serve(built.folder) as address:
+        yield Web(built, address)
+
+
+def run(config: RunConfig, until: str = LAST) -> dict[str, Record]:
+    return {record.name: record for record in pipeline.run_all(config, until=until)}
+
+
+def outcome(records: dict[str, Record]) -> dict[str, Any]:
+    """What must not differ: every table's rows and digest, every published file's hash, every sum, every threshold."""
+    return {
+        name: {key: record.data[key] for key in ("tables", "files", "ledgers", "config")}
+        | {
+            "notes": {
+                key: value for key, value in record.notes.items() if key in {"t", "p", "expected_pairs"}
+            }
+        }
+        for name, record in records.items()
+    }
+
+
+def published(path: Path) -> dict[str, str]:
+    """The published files as they lie, hashed here and not by the run."""
+    files = sorted(file for file in (path / LAST).rglob("*") if file.is_file() and file.name != "_stage.json")
+    return {str(file.relative_to(path)): hashlib.sha256(file.read_bytes()).hexdigest() for file in files}
+
+
+@pytest.fixture(scope="module")
+def reference(web: Web, spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple[Any, Any]:
+    path = tmp_path_factory.mktemp("reference") / "run"
+    records = run(web.config(path, partitions=2))
+    return outcome(records), published(path)
+
+
+def test_the_small_run_has_something_of_everything(reference: tuple[Any, Any]) -> None:
+    found, files = reference
+    assert found[LAST]["tables"]["manifest"]["rows"] > 100
+    assert sum(name.endswith(".tar") for name in files) >= 4
+    assert sum(name.endswith(".parquet") for name in files) >= 2
+    assert any("heldout-" in name for name in files)
+    for stage in ("extract", "match", "balance", "download"):
+        assert any(ledger["dropped"] for ledger in found[stage]["ledgers"])
+    assert found["dedup"]["ledgers"][0]["merged"] > 0
+
+
+def test_what_one_stage_gives_the_next_one_takes(reference: tuple[Any, Any]) -> None:
+    found, _ = reference
+
+    def ledger(stage: str, unit: str) -> dict[str, Any]:
+        return next(item for item in found[stage]["ledgers"] if item["unit"] == unit)
+
+    for stage in found:
+        for item in found[stage]["ledgers"]:
+            assert item["in"] == item["out"] + sum(item["dropped"].values()) + item["merged"]
+    assert ledger("match", "pairs")["in"] == ledger("extract", "candidates")["out"]
+    assert ledger("balance", "pairs")["in"] == ledger("match", "pairs")["out"]
+    assert ledger("dedup", "captions")["in"] == ledger("balance", "pairs")["out"]
+    assert ledger("dedup", "images")["in"] == ledger("embed", "images")["out"]
+    assert ledger("balance-survivors", "pairs")["in"] == ledger("dedup", "captions")["out"]
+    assert ledger("manifest", "captions")["out"] == ledger("balance-survivors", "pairs")["out"]
+    assert ledger("manifest", "images")["out"] <= ledger("dedup", "images")["out"]
+
+
+@pytest.mark.parametrize(
+    ("partitions", "adaptive", "rows_a_batch"), [(1, False, 10_000), (7, True, 3), (2, False, 1)]
+)
+def test_partitions_adaptive_execution_and_batch_sizes_change_nothing(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path,
+    partitions: int, adaptive: bool, rows_a_batch: int,
+) -> None:  # fmt: skip
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    before = spark.conf.get(key)
+    spark.conf.set(key, str(rows_a_batch))
+    try:
+        found = run(web.config(run_path, partitions=partitions, adaptive=adaptive))
+    finally:
+        spark.conf.set(key, str(before))
+    assert outcome(found) == reference[0]
+    assert published(run_path) == reference[1]
+
+
+def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = batches.map_batches
+
+    def unlucky(frame: DataFrame, function: Callable[..., Any], schema: str | pa.Schema) -> DataFrame:
+        def fails_twice(given: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+            yield from function(given)
+            context = TaskContext.get()
+            if context is not None and context.attemptNumber() < 2:
+                raise RuntimeError("a machine is lost")
+
+        shuffled = frame.orderBy(frame.columns[0], ascending=False).repartition(3)
+        return original(shuffled, fails_twice, schema)
+
+    patched = [module for name, module in sys.modules.items() if name.startswith("curation.spark.")]
+    for module in patched:
+        if getattr(module, "map_batches", None) is original:
+            monkeypatch.setattr(module, "map_batches", unlucky)
+    found = run(web.config(run_path, partitions=2))
+    assert outcome(found) == reference[0]
+    assert published(run_path) == reference[1]
+
+
+def test_a_comparison_of_runs_can_fail(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path
+) -> None:
+    config = web.config(run_path, partitions=2)
+    found = outcome(run(replace(config, run=replace(config.run, seed=1)), until="balance"))
+    assert found["extract"] == reference[0]["extract"]
+    assert found["balance"]["tables"] != reference[0]["balance"]["tables"]
+
+
+def test_the_manifest_and_its_shards_agree_with_the_truth(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path
+) -> None:
+    """Every row's bytes are those of its picture; a caption is never given to a picture of another object."""
+    import pyarrow.parquet as pq
+
+    from curation.manifest import read_manifest
+
+    records = run(web.config(run_path, partitions=2))
+    truth = {row["url"]: row for row in pq.read_table(web.web.pictures).to_pylist()}
+    rows = read_manifest(run_path / LAST).to_pylist()
+    assert len({row["pair_id"] for row in rows}) == len(rows)
+    wrong = 0
+    for row in rows:
+        with (run_path / LAST / row["shard"]).open("rb") as file:
+            file.seek(row["offset"])
+            assert hashlib.sha256(file.read(row["size"])).hexdigest() == row["image_id"]
+        assert row["selected"] is (row["coin"] < row["keep_prob"] and row["split"] == "train")
+        assert row["keep_prob"] <= row["keep_prob_wanted"]
+        own = truth[row["url"]]
+        shown = {
+            item["object"] for item in truth.values() if item["url"] in _urls_of(run_path, row["image_id"])
+        }
+        wrong += own["object"] not in shown
+    assert wrong <= 0.01 * len(rows)
+    sizes = json.loads((run_path / LAST / "shards" / "sizes.json").read_text())
+    assert sum(sizes.values()) == len({row["image_id"] for row in rows})
+    assert records[LAST].notes["shards"] == len(sizes)
+
+
+_URLS: dict[tuple[Path, str], set[str]] = {}
+
+
+def _urls_of(path: Path, image_id: str) -> set[str]:
+    """Addresses whose bytes a picture is, by the table of outcomes."""
+    import pyarrow.parquet as pq
+
+    if not _URLS:
+        for row in pq.read_table(path / "download" / "outcomes", columns=["url", "image_id"]).to_pylist():
+            _URLS.setdefault((path, row["image_id"]), set()).add(row["url"])
+    return _URLS.get((path, image_id), set())
