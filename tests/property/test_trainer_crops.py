@@ -24,11 +24,14 @@ def test_a_crop_has_at_least_the_smallest_area_where_the_picture_allows(
 ) -> None:
     ((left, top, right, bottom),) = crop_boxes(np.array([[width, height]]), np.array([coins]), min_scale)
     crop_w, crop_h = right - left, bottom - top
-    rounding = 0.03
-    assert 1 / MAX_ASPECT * (1 - rounding) <= crop_w / crop_h <= MAX_ASPECT * (1 + rounding)
+    half = 0.5 + 1e-6  # a side is rounded to whole pixels
+    assert (crop_w + half) / (crop_h - half) >= 1 / MAX_ASPECT
+    assert (crop_w - half) / (crop_h + half) <= MAX_ASPECT
     aspect = max(width / height, height / width)
-    if aspect * min_scale <= 1:  # then the smallest crop fits within the allowed aspects, or nearly so
-        assert crop_w * crop_h >= min(min_scale, MAX_ASPECT / aspect) * width * height * (1 - rounding)
+    smallest = min(
+        min_scale, MAX_ASPECT / aspect
+    )  # a longer picture has no crop of this share within the aspects
+    assert (crop_w + half) * (crop_h + half) >= smallest * width * height
 
 
 @settings(max_examples=100, deadline=None)
