@@ -1,6 +1,6 @@
 """Step "balance": cap the head, keep the tail. Tables in: matches, counts. Table out: wanted, later selection. `curate balance`.
 
-Xu et al. 2023, section 3.3; the threshold of other languages by MetaCLIP 2 (2025). All on numpy; the jobs map
+Xu et al. 2023, section 3; the threshold of other languages by MetaCLIP 2 (2025). All on numpy; the jobs map
 `miss_prob` over batches, so that a laptop and a cluster compute the same bits.
 """
 

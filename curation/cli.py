@@ -5,6 +5,7 @@ by its dotted path, so that nothing of it is imported before it runs.
 """
 
 import json
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -100,6 +101,8 @@ def _dispatch(verb: str, args: list[str], console: Console) -> int:
     if common.dry_run:
         return _print_config(config)
     record = pipeline.run_one(config, verb)
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
+        return 0
     pipeline.write_summary(config)
     if common.json:
         print(json.dumps(record.data, ensure_ascii=False))

@@ -134,7 +134,7 @@ class MatchSection:
 
 @dataclass(frozen=True, kw_only=True)
 class BalanceSection:
-    """Head and tail: how often an entry may be named. Xu et al. 2023, section 3.3; MetaCLIP 2 for other languages."""
+    """Head and tail: how often an entry may be named. Xu et al. 2023, section 3; MetaCLIP 2 for other languages."""
 
     t: dict[str, float] = field(default_factory=lambda: {"en": 20_000.0})
     """Threshold a language: an entry with more matches is thinned to about t. `inf` keeps everything.
@@ -197,6 +197,9 @@ class DownloadSection:
             require(getattr(self, name) > 0, f"download.{name}", getattr(self, name), "a number above 0")
         require(self.retries >= 0, "download.retries", self.retries, "0 or more")
         require(self.max_redirects >= 0, "download.max_redirects", self.max_redirects, "0 or more")
+        for name, place in self.resolve.items():
+            both = name.rpartition(":")[2].isdigit() and place.rpartition(":")[2].isdigit()
+            require(both, f"download.resolve.{name}", place, "both sides are host:port")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Step "match": which metadata entries does an alt-text name? Table in: pairs. Table out: matches. `curate match`.
 
-metaclip1   Xu et al. 2023, section 3.2: entry and text each wrapped in a space, marks set apart, substring.
+metaclip1   Xu et al. 2023, section 3: entry and text each wrapped in a space, marks set apart, substring.
 metaclip2   the same for all languages ("MetaCLIP 2", 2025): an entry that begins or ends in a script without
             spaces, or in a mark, gets no space on that side. Hangul is written with spaces.
 

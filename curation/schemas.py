@@ -141,7 +141,11 @@ TABLES: dict[str, pa.Schema] = {
             _column("inherited", _FLAG, "the caption came from a duplicate of the picture"),
             _column("keep_prob_wanted", _REAL, "keep probability of the balance before the download"),
             _column("coin", _REAL, "the pair's coin"),
-            _column("split", _TEXT, "train, or heldout for every picture of a group with a held-out one"),
+            _column(
+                "split",
+                _TEXT,
+                "heldout for every picture that joined the survivor of a held-out one, else train",
+            ),
         ]
     ),
     "edges": pa.schema(

@@ -12,12 +12,12 @@ from curation.demo.words import FILE_NAMES, JUNK, OTHER_LANGUAGES, SALE, TOWNS
 # Shares of the kinds among alt-texts. Nearly half say nothing of the picture or something wrong, and these name head
 # entries only: they are what balance thins out.
 ALT_KINDS = (
-    ("clean", 0.46), ("sale", 0.28), ("wrong", 0.10), ("junk", 0.06), ("spam", 0.02), ("other", 0.03), ("empty", 0.03),
+    ("clean", 0.54), ("sale", 0.20), ("wrong", 0.10), ("junk", 0.06), ("spam", 0.02), ("other", 0.03), ("empty", 0.03),
     ("mixed", 0.02),
 )  # fmt: skip
-TITLE_KINDS = (("clean", 0.62), ("sale", 0.30), ("junk", 0.08))
+TITLE_KINDS = (("clean", 0.70), ("sale", 0.22), ("junk", 0.08))
 SALE_EXPONENT = 1.4  # Zipf's exponent over shops' phrases: the first makes up more than a third of them
-HEAD_OBJECTS = 10  # wrong and spam texts name these
+HEAD_OBJECTS = 5  # wrong and spam texts name these
 TYPO_SHARE, NFD_SHARE, ENTITY_SHARE, SPACE_SHARE = 0.04, 0.03, 0.03, 0.02
 CASES = (("as is", 0.73), ("sentence", 0.17), ("title", 0.06), ("upper", 0.04))
 

@@ -16,7 +16,7 @@ from curation.demo.shapes import Point, shapes
 OVERSAMPLING = 2  # masks are drawn this many times larger and then reduced: smooth edges
 LIGHT_CELLS = 4  # the light is given on so many cells a side
 LIGHT_RANGE = 34.0  # and varies by so many levels of 255 in each direction
-LARGEST_TURN = 22.0  # degrees
+LARGEST_TURN = 10.0  # degrees
 PNG_LEVEL = 3  # of zlib: half the time of the default
 
 
@@ -56,7 +56,7 @@ def places(scene: Scene, chance: Chance) -> list[Place]:
 def _place(chance: Chance, key: str, cell: tuple[float, float, float, float], *, single: bool) -> Place:
     left, top, right, bottom = cell
     room = min(right - left, bottom - top)
-    half = room * chance.between(f"{key}/half", 0.27 if single else 0.38, 0.45 if single else 0.48)
+    half = room * chance.between(f"{key}/half", 0.38 if single else 0.42, 0.48)
     return Place(
         x=chance.between(f"{key}/x", left + half, right - half),
         y=chance.between(f"{key}/y", top + half, bottom - half),

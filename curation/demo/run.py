@@ -73,6 +73,7 @@ def main(args: Sequence[str], console: Console) -> int:
         for stage in ("train", "evaluate"):
             print_record(pipeline.run_one(uncurated, stage), console)
         pipeline.write_summary(uncurated)
+    curated = replace(curated, report=replace(curated.report, compare=uncurated.run.path))
     record = pipeline.run_one(curated, "report")
     pipeline.write_summary(curated)
     print_screen(curated, uncurated, record, time.monotonic() - started, console)

@@ -33,8 +33,8 @@ from curation.demo.truth import CLASS_SETS, caption_table, picture_table, write_
 from curation.demo.wat import broken_records, wat_files
 from curation.errors import ConfigError, InputError
 
-VERSION = 1
-PICTURES = 3_000  # drawn pictures where nothing else is asked
+VERSION = 3
+PICTURES = 4_000  # drawn pictures where nothing else is asked
 WAT_FILES = 4
 WEB_FILE = "web.json"
 TIME = 1_767_225_600  # 2026-01-01, UTC: the time of every file, so that a web built again is the same input

@@ -59,6 +59,8 @@ def _match(stage: OpenStage) -> None:
     stage.add(tally.of("pairs"))
     stage.notes |= {"detectors": _sums(tally, "detector/"), "rows": _sums(tally, "rows/")}
     stage.notes["asked"] = _sums(tally, "asked/")
+    identifier = language_identifier(config.run.languages, config.match.lid_model)
+    stage.notes["lid_model_sha256"] = identifier.model_sha256
     stage.notes["engine"] = "pyahocorasick"
     stage.notes["lists"] = {lang: item.sha256 for lang, item in lists.items()}
 

@@ -198,7 +198,7 @@ def test_entries_are_unique_within_a_language() -> None:
 
 def test_classes_load_as_the_trainer_reads_them(web: DemoWeb) -> None:
     objects, colours = (load_classes(path) for path in web.class_sets)
-    assert len(objects.classes) == 36
+    assert len(objects.classes) == 16
     assert len(colours.classes) == 10
     assert set(objects.truth) == set(colours.truth)
     assert web.classes in web.class_sets
