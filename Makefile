@@ -50,6 +50,7 @@ notebooks: $(VENV)/.dev ## Run the notebooks on the demo's run (curate demo make
 
 bench: $(VENV)/.dev ## Run the benchmarks, each beside its reference; results go to benchmarks/results
 	$(BIN)/python benchmarks/extract.py
+	$(BIN)/python benchmarks/language.py
 
 wheel: $(VENV)/.dev ## Build dist/bicurate-*.whl and dist/bicurate.zip (the same, as spark-submit's --py-files wants it)
 	rm -rf dist
