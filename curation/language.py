@@ -26,7 +26,6 @@ Measured by benchmarks/language.py.
 """
 
 import functools
-import hashlib
 import os
 import re
 import subprocess
@@ -39,6 +38,7 @@ from typing import Any, NamedTuple
 
 from curation.errors import InputError, Reason
 from curation.ids import coin
+from curation.stage import file_sha256
 from curation.text import script_counts
 
 BUNDLED_MODEL = "lid.176.ftz"
@@ -157,7 +157,7 @@ class LanguageIdentifier:
         self.langdetect_share = langdetect_share
         self.seed = seed
         with _model_file(model_path) as path:
-            self.model_sha256 = _sha256(path)
+            self.model_sha256 = file_sha256(path)
             """SHA-256 of the model file, 64 hex digits."""
             self._model = _load(path, probe=model_path is not None)
         known = {label.removeprefix(LABEL) for label in self._model.get_labels()}
@@ -309,14 +309,6 @@ def _model_file(model_path: Path | None) -> Iterator[Path]:
             "lid.176.ftz, and without it the bundled lid.176.ftz is used"
         )
     yield model_path
-
-
-def _sha256(path: Path) -> str:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise InputError(f"the language model {path} cannot be read: {error.strerror}") from error
 
 
 def _load(path: Path, *, probe: bool) -> Any:

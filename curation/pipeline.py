@@ -4,6 +4,7 @@ Nothing of a stage is imported before it runs: a machine without torch can do ev
 """
 
 import json
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
@@ -125,16 +126,12 @@ def write_summary(config: RunConfig) -> None:
 
 @contextmanager
 def stopped_sessions() -> Iterator[None]:
-    """Stop the local Spark session at the end, so that a command returns its memory at once."""
+    """Stop a local Spark session that the block started, so that a command returns its memory at once."""
+    loaded = sys.modules.get("curation.spark.session")
+    before = loaded is not None and loaded.is_running()
     try:
         yield
     finally:
-        session = import_module("curation.spark.session") if _spark_is_loaded() else None
-        if session is not None:
-            session.stop_local()
-
-
-def _spark_is_loaded() -> bool:
-    import sys
-
-    return "curation.spark.session" in sys.modules
+        loaded = sys.modules.get("curation.spark.session")
+        if loaded is not None and not before:
+            loaded.stop_local()

@@ -46,8 +46,10 @@ class DemoOptions:
     """Seed of the web and of every coin."""
     pictures: int = PICTURES
     """Pictures to draw."""
+    steps: int | None = None
+    """Training steps of each model; the configuration's where it is not set."""
     until: str | None = None
-    """Last stage to run."""
+    """Last stage to run; without the uncurated run and the last screen."""
     fresh: bool = False
     """Make stages again that another configuration made."""
 
@@ -90,13 +92,14 @@ def configure(options: DemoOptions, web: DemoWeb, address: str) -> RunConfig:
     """Return the configuration of the curated run: the shipped one, with where this web lies."""
     base = load(demo_toml())
     on_existing: Any = "overwrite" if options.fresh else "fail"
+    steps = options.steps or base.train.steps
     return replace(
         base,
         run=replace(base.run, path=options.path, seed=options.seed, on_existing=on_existing),
         extract=replace(base.extract, inputs=(web.wat,), root=str(web.folder / "wat")),
         metadata=replace(base.metadata, entries=(str(web.entries),)),
         download=replace(base.download, resolve=web.resolve(address)),
-        train=replace(base.train, train_seed=options.seed),
+        train=replace(base.train, train_seed=options.seed, steps=steps, warmup=min(base.train.warmup, steps)),
         evaluate=replace(base.evaluate, classes=web.class_sets),
     )
 

@@ -72,7 +72,12 @@ def _stderr_to(log: Path | None) -> Iterator[None]:
 
 
 def _running_or_submitted() -> bool:
-    return SparkSession.getActiveSession() is not None or "PYSPARK_GATEWAY_PORT" in os.environ
+    return is_running() or "PYSPARK_GATEWAY_PORT" in os.environ
+
+
+def is_running() -> bool:
+    """Return whether this process has a session."""
+    return SparkSession.getActiveSession() is not None
 
 
 def stop_local() -> None:
