@@ -115,6 +115,7 @@ def _dispatch(verb: str, args: list[str], console: Console) -> int:
 def _run_all(args: list[str], console: Console) -> int:
     sections = [f.name for f in fields(RunConfig) if f.name not in {"run", "spark"}]
     common, config, options = parse("run", args, sections=sections, flat=False)
+    pipeline.check_until(options.until)
     if common.dry_run:
         return _print_config(config)
     for record in pipeline.run_all(config, until=options.until):

@@ -220,6 +220,8 @@ class DedupSection:
     """`mis`: every dropped picture is near a kept one."""
     max_vectors: int = 4_000_000
     """The search is exhaustive; above this many vectors the stage refuses."""
+    max_edges: int = 20_000_000
+    """Near pairs are grouped in the driver's memory; above this many the stage refuses."""
 
     def __post_init__(self) -> None:
         require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "a cosine in (0, 1]")

@@ -5,7 +5,6 @@ names and the same bytes on any machine.
 """
 
 import hashlib
-import os
 from pathlib import Path
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ import pyarrow.parquet as pq
 
 from curation.ids import bucket
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES
+from curation.shards import replaced
 
 MANIFEST = "manifest.parquet"  # a folder of Parquet files, a range of pair ids each
 SHARDS = "shards"
@@ -36,11 +36,14 @@ def write_manifest_file(folder: Path, index: int, rows: pa.Table) -> str:
     schema = TABLES["manifest"].with_metadata({"schema_version": str(SCHEMA_VERSION)})
     table = rows.select(schema.names).sort_by("pair_id").cast(schema)
     path = folder / f"{index:05d}.parquet"
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    pq.write_table(
-        table, temporary, compression="zstd", row_group_size=ROW_GROUP_ROWS, sorting_columns=_sorting(schema)
-    )
-    temporary.replace(path)
+    with replaced(path) as temporary:
+        pq.write_table(
+            table,
+            temporary,
+            compression="zstd",
+            row_group_size=ROW_GROUP_ROWS,
+            sorting_columns=_sorting(schema),
+        )
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -3,19 +3,24 @@
 Nothing of a stage is imported before it runs: a machine without torch can do everything up to the manifest.
 """
 
+import fcntl
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from curation.config import RunConfig
-from curation.errors import ConfigError, MissingExtraError
+from curation.errors import ConfigError, MissingExtraError, StageError
 from curation.stage import RECORD, Record, locate, read_record, write_atomically
 
 SUMMARY = "summary.json"
+EXTRAS = {"faiss": "cpu", "torch": "train", "tokenizers": "train", "matplotlib": "report", "jinja2": "report"}
 
 
 @dataclass(frozen=True)
@@ -28,6 +33,8 @@ class Stage:
     """Its section of the configuration."""
     help: str
     """One line for the command line."""
+    needs: tuple[str, ...] = ()
+    """Modules that only an extra installs."""
 
 
 STAGES: dict[str, Stage] = {
@@ -38,44 +45,73 @@ STAGES: dict[str, Stage] = {
     "balance": Stage("curation.spark.balance:run", "balance", "choose what to download: cap the head, keep the tail"),
     "download": Stage("curation.spark.download:run", "download", "fetch the pictures, guarded; every address gets an outcome"),
     "embed": Stage("curation.spark.embed:run", "embed", "compute the descriptors of the pictures"),
-    "dedup": Stage("curation.spark.dedup:run", "dedup", "find copies and near-duplicates; survivors inherit the captions"),
+    "dedup": Stage("curation.spark.dedup:run", "dedup", "find copies and near-duplicates; survivors inherit the captions", ("faiss",)),
     "count-survivors": Stage("curation.spark.count:run_survivors", None, "count again on what survived, weighted"),
     "balance-survivors": Stage("curation.spark.balance:run_survivors", "balance", "select among the survivors"),
     "manifest": Stage("curation.spark.manifest:run", "manifest", "seal the survivors: manifest and shards"),
-    "train": Stage("trainer.train:run", "train", "train a bilingual contrastive model on the selection"),
-    "evaluate": Stage("trainer.evaluate:run", "evaluate", "retrieval and classification in each language, on what was held out"),
-    "report": Stage("curation.report.html:run", "report", "one page to look at: report.html"),
+    "train": Stage("trainer.train:run", "train", "train a bilingual contrastive model on the selection", ("torch", "tokenizers")),
+    "evaluate": Stage("trainer.evaluate:run", "evaluate", "retrieval and classification in each language, on what was held out", ("torch", "tokenizers")),
+    "report": Stage("curation.report.html:run", "report", "one page to look at: report.html", ("matplotlib", "jinja2")),
 }  # fmt: skip
 
 
 def run_one(config: RunConfig, name: str) -> Record:
     """Run a stage by its name. Raises MissingExtraError that says what to install where a library is missing."""
-    if config.spark.log is None:
-        config = replace(config, spark=replace(config.spark, log=config.run.path / "spark.log"))
+    config = absolute(config)
     module, _, function = STAGES[name].path.partition(":")
     try:
         run: Callable[[RunConfig], Record] = getattr(import_module(module), function)
     except ModuleNotFoundError as error:
-        raise _missing(name, error) from error
-    with _progress(name):
+        if error.name not in EXTRAS:
+            raise
+        raise _missing(name, error.name) from error
+    with _alone(config.run.path), _progress(name):
+        return run(config)
+
+
+def absolute(config: RunConfig) -> RunConfig:
+    """Return the configuration with the run's paths made absolute, since tasks work in directories of their own."""
+    parent = config.run.parent.resolve() if config.run.parent else None
+    path = config.run.path.resolve()
+    log = config.spark.log or path / "spark.log"
+    return replace(
+        config, run=replace(config.run, path=path, parent=parent), spark=replace(config.spark, log=log)
+    )
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Hold a run's directory against a second process, which would take a stage at work for the rest of a killed one."""
+    if os.environ.get("RANK", "0") != "0":  # under torchrun the first process holds it for all
+        yield
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    with (path / ".lock").open("w") as file:
         try:
-            return run(config)
-        except ModuleNotFoundError as error:
-            raise _missing(name, error) from error
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StageError(
+                f"another process is at work on {path}: wait for it, or choose another --path"
+            ) from None
+        yield
 
 
-def _missing(stage: str, error: ModuleNotFoundError) -> Exception:
-    extras = {
-        "torch": "train",
-        "tokenizers": "train",
-        "faiss": "cpu",
-        "matplotlib": "report",
-        "jinja2": "report",
-    }
-    extra = extras.get((error.name or "").partition(".")[0])
-    if extra is None:
-        return error
-    return MissingExtraError(f"stage {stage!r} needs {error.name!r}: pip install 'bicurate[{extra}]'")
+def check_extras(until: str | None) -> None:
+    """Raise MissingExtraError, before anything runs, where a stage up to `until` lacks a module that an extra installs."""
+    for name, stage in STAGES.items():
+        for module in stage.needs:
+            if find_spec(module) is None:
+                raise _missing(name, module)
+        if name == until:
+            return
+
+
+def _missing(stage: str, module: str) -> MissingExtraError:
+    extra = EXTRAS[module]
+    return MissingExtraError(
+        f"stage {stage!r} needs {module!r}, which the extra [{extra}] installs: pip install 'bicurate[{extra}]', or "
+        f"pip install '.[{extra}]' in a checkout; --until ends a run before that stage"
+    )
 
 
 def _progress(name: str) -> AbstractContextManager[None]:
@@ -86,10 +122,16 @@ def _progress(name: str) -> AbstractContextManager[None]:
     return watch(name)
 
 
-def run_all(config: RunConfig, *, until: str | None = None) -> Iterator[Record]:
-    """Run the stages in their order, skipping what is done; yield each one's record; write the summary after each."""
+def check_until(until: str | None) -> None:
+    """Raise ConfigError where no stage has that name."""
     if until is not None and until not in STAGES:
         raise ConfigError(f"no stage is called {until!r}; there are {', '.join(STAGES)}")
+
+
+def run_all(config: RunConfig, *, until: str | None = None) -> Iterator[Record]:
+    """Run the stages in their order, skipping what is done; yield each one's record; write the summary after each."""
+    check_until(until)
+    check_extras(until)
     for name in STAGES:
         record = run_one(config, name)
         write_summary(config)

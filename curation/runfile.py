@@ -58,5 +58,10 @@ def _value(kind: Any, value: Any, name: str) -> Any:
         return Path(value)
     if kind is float and type(value) is int:
         return float(value)
-    require(type(value) is kind, name, value, f"must be of type {getattr(kind, '__name__', kind)}")
+    wanted = (
+        f"a table such as {{ en = {value} }}"
+        if origin is dict
+        else f"of type {getattr(kind, '__name__', kind)}"
+    )
+    require(type(value) is kind, name, value, f"must be {wanted}")
     return value

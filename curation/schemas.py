@@ -144,7 +144,7 @@ TABLES: dict[str, pa.Schema] = {
             _column(
                 "split",
                 _TEXT,
-                "heldout for every picture that joined the survivor of a held-out one, else train",
+                "heldout for all of a group (group_id) with a held-out picture, else train",
             ),
         ]
     ),

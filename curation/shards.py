@@ -6,9 +6,10 @@ webdataset's and open_clip's readers expect. Times and owners are fixed.
 
 import hashlib
 import json
-import os
 import tarfile
+import uuid
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -57,9 +58,8 @@ def write_shard(
     read: gives a sample's bytes; their hash must be its image_id. Returns the pictures' places and the tar's SHA-256.
     Two attempts write equal bytes, so the last rename wins without harm.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.{id(path)}.tmp")
-    places = []
-    with temporary.open("wb") as file:
+    with replaced(path) as temporary, temporary.open("wb") as file:
+        places = []
         hashing = _Hashing(file)
         for sample in sorted(samples, key=lambda sample: sample.image_id):
             body = read(sample)
@@ -69,8 +69,18 @@ def write_shard(
             for name, data in _members(sample, body):
                 hashing.write(_member(name, data))
         hashing.write(bytes(2 * BLOCK))
-    temporary.replace(path)
     return places, hashing.state.hexdigest()
+
+
+@contextmanager
+def replaced(path: Path) -> Iterator[Path]:
+    """Yield a temporary name of this attempt alone; rename it to `path` at the end, or remove it after an error."""
+    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 class _Hashing:

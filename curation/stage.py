@@ -23,7 +23,8 @@ from curation.errors import InputError, Reason, StageError
 from curation.schemas import SCHEMA_VERSION
 
 RECORD = "_stage.json"
-BEGUN = "_begun.json"  # of a stage that resumes: what it was begun with
+BEGUN = "_begun.json"  # what a stage at work was begun with: the mark of a directory of ours
+TAKEN = "_taken.json"  # where a stage of the parent run lies that serves as this one
 _LIBRARIES = (
     "bicurate",
     "pyspark",
@@ -199,10 +200,10 @@ class OpenStage:
 
 
 def locate(config: RunConfig, stage: str) -> Path:
-    """Return the directory of a stage: the run's own, else the parent's where only that one has it."""
+    """Return the directory of a stage: the run's own, or the parent's where `run_stage` found that its record matches."""
     own = config.run.path / stage
-    if not (own / RECORD).is_file() and config.run.parent and (config.run.parent / stage / RECORD).is_file():
-        return config.run.parent / stage
+    if (own / TAKEN).is_file():
+        return Path(os.path.normpath(own / json.loads((own / TAKEN).read_text())["stage"]))
     return own
 
 
@@ -244,11 +245,10 @@ def run_stage(
     """
     inputs = {name: read_record(locate(config, name)) for name in spec.reads}
     wanted = identity(config, spec, inputs, externals)
-    for path in _places(config, spec.name):
-        done = _finished(path, wanted, own=path.parent == config.run.path, config=config)
-        if done:
-            return done
     path = config.run.path / spec.name
+    done = _finished(path, wanted, config) or _taken(path, wanted, config)
+    if done:
+        return done
     _prepare(path, spec, wanted)
     stage = OpenStage(config, spec, path, inputs)
     started = time.monotonic()
@@ -268,27 +268,40 @@ def run_stage(
     return read_record(path)
 
 
-def _places(config: RunConfig, name: str) -> list[Path]:
-    parents = [config.run.parent] if config.run.parent else []
-    return [config.run.path / name, *(parent / name for parent in parents)]
+def _difference(path: Path, wanted: Mapping[str, Any]) -> tuple[Record, str | None]:
+    record = read_record(path)
+    return record, _first_difference({key: record.data.get(key) for key in wanted}, dict(wanted))
 
 
-def _finished(path: Path, wanted: Mapping[str, Any], *, own: bool, config: RunConfig) -> Record | None:
+def _finished(path: Path, wanted: Mapping[str, Any], config: RunConfig) -> Record | None:
+    """Return the run's own record if it matches; make way for a new stage, or refuse, if it does not."""
     if not (path / RECORD).is_file():
         return None
-    record = read_record(path)
-    differing = _first_difference({key: record.data.get(key) for key in wanted}, dict(wanted))
+    record, differing = _difference(path, wanted)
     if differing is None:
         return Record(path, record.data, skipped=True)
-    if not own:
-        return None
     if config.run.on_existing == "overwrite":
-        shutil.rmtree(path)
+        # In this order a kill at any point leaves what is known to be unfinished, and ours.
+        write_atomically(path / BEGUN, "{}")
+        (path / RECORD).unlink()
         return None
     raise StageError(
         f"{path} was made with another {differing}; pass --on-existing overwrite to make it again, "
         f"or another --path to keep both"
     )
+
+
+def _taken(path: Path, wanted: Mapping[str, Any], config: RunConfig) -> Record | None:
+    """Return the parent's record if it matches, and note in the run that it serves."""
+    parent = config.run.parent / path.name if config.run.parent else None
+    if parent is None or not (parent / RECORD).is_file() or (path / BEGUN).is_file():
+        return None
+    record, differing = _difference(parent, wanted)
+    if differing is not None:
+        return None
+    path.mkdir(parents=True, exist_ok=True)
+    write_atomically(path / TAKEN, json.dumps({"stage": os.path.relpath(parent, path)}))
+    return Record(parent, record.data, skipped=True)
 
 
 def _first_difference(old: Any, new: Any, where: str = "") -> str | None:
@@ -299,6 +312,11 @@ def _first_difference(old: Any, new: Any, where: str = "") -> str | None:
             if found:
                 return found
         return None
+    if isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        named = [item.get("path", n) if isinstance(item, dict) else n for n, item in enumerate(new)]
+        return _first_difference(
+            dict(zip(map(str, named), old, strict=True)), dict(zip(map(str, named), new, strict=True)), where
+        )
     if old == new:
         return None
     return f"{where} ({_short(old)} then, {_short(new)} now)"
@@ -310,13 +328,18 @@ def _short(value: Any) -> str:
 
 
 def _prepare(path: Path, spec: StageSpec, wanted: Mapping[str, Any]) -> None:
-    """Make the directory; of a killed run, keep only what a resuming stage began with the same identity."""
+    """Make the directory; of a killed run, keep only what a resuming stage began with the same identity.
+
+    Raises StageError where the directory holds something that no stage of ours began.
+    """
     begun = path / BEGUN
     same = begun.is_file() and json.loads(begun.read_text()) == wanted
     if path.exists() and not (spec.resumes and same):
+        if any(path.iterdir()) and not begun.is_file() and not (path / TAKEN).is_file():
+            raise StageError(f"{path} holds something that is no stage of a run; choose another --path")
         shutil.rmtree(path)
     path.mkdir(parents=True, exist_ok=True)
-    if spec.resumes and not same:
+    if not begun.is_file():
         write_atomically(begun, json.dumps(wanted))
 
 

@@ -41,13 +41,17 @@ def save_step(state: dict[str, Any], folder: Path) -> None:
         old.unlink()
 
 
+def sweep(folder: Path) -> None:
+    """Remove what a killed process left half-written. Only the process that writes may sweep, before the others go on."""
+    for rest in folder.glob(".*.tmp"):
+        rest.unlink(missing_ok=True)
+
+
 def load_latest(folder: Path, belongs: dict[str, str]) -> dict[str, Any] | None:
     """Return the last checkpoint, None where there is none.
 
     belongs: values that it must hold (tokenizer and manifest hashes). Raises StageError where it holds others.
     """
-    for rest in folder.glob(".*.tmp"):  # of a killed process
-        rest.unlink()
     found = _checkpoints(folder)
     if not found:
         return None

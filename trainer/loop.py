@@ -14,7 +14,7 @@ import torch
 from curation.canonical import as_record
 from curation.config import TrainSection
 from curation.ids import coins
-from trainer.checkpoint import TOKENIZER, finish, load_latest, save_step
+from trainer.checkpoint import TOKENIZER, finish, load_latest, save_step, sweep
 from trainer.data import Batches
 from trainer.learner import Learner, merged_failures
 from trainer.manifest import Captions
@@ -41,7 +41,9 @@ def train(
     after_step: called with the number of steps done, after each. Raises StageError, with the step, where the loss is no number.
     """
     torch.set_num_threads(section.threads)
-    # ---- vocabulary and data
+    if group.leads:
+        sweep(out)
+    # ---- vocabulary and data; the vocabulary is a barrier
     vocabulary = make_vocabulary(section, captions, out, group)
     batches = Batches(captions, vocabulary, section, group.rank, group.world)
     belongs = {"tokenizer_sha256": vocabulary.sha256, "manifest_sha256": manifest_sha256}

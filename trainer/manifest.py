@@ -15,6 +15,7 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from curation.errors import InputError
+from curation.ids import image_id
 from curation.schemas import TABLES
 
 MANIFEST = "manifest.parquet"
@@ -38,14 +39,15 @@ class Pictures:
         return len(self.image_ids)
 
     def read(self, index: int) -> bytes:
-        """Return the bytes of a picture. Raises InputError where the shard is shorter than the manifest says."""
-        size = int(self.sizes[index])
-        with (self.folder / self.shards[index]).open("rb") as file:
-            file.seek(int(self.offsets[index]))
-            body = file.read(size)
-        if len(body) != size:
+        """Return the bytes of a picture. Raises InputError where the shard holds others at its place than its id says."""
+        path, offset = self.folder / self.shards[index], int(self.offsets[index])
+        with path.open("rb") as file:
+            file.seek(offset)
+            body = file.read(int(self.sizes[index]))
+        if image_id(body) != self.image_ids[index]:
             raise InputError(
-                f"{self.folder / self.shards[index]} ends inside the picture {self.image_ids[index]}"
+                f"{path} does not hold the picture {self.image_ids[index]} at offset {offset}: its bytes have another "
+                f"SHA-256; the shard was changed, or is of another manifest: run 'curate manifest' again"
             )
         return body
 

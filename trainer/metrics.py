@@ -35,8 +35,9 @@ class Metrics:
 
     def _cut(self, first: int) -> None:
         """Take back the lines of steps that are done again."""
-        lines = self._path.read_text().splitlines() if self._path.is_file() else []
-        kept = [line for line in lines if json.loads(line)["step"] <= first]
+        text = self._path.read_text(encoding="utf-8") if self._path.is_file() else ""
+        whole = text[: text.rfind("\n") + 1].splitlines()  # what a kill cut short has no end of line
+        kept = [line for line in whole if json.loads(line)["step"] <= first]
         write_atomically(self._path, "".join(line + "\n" for line in kept))
         if kept:
             self._note(json.loads(kept[-1]))

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import numpy as np
 import pyarrow as pa
@@ -21,7 +21,7 @@ from rich.console import Console
 from rich.markup import escape
 
 from curation import pipeline
-from curation.config import RunConfig
+from curation.config import OnExisting, RunConfig
 from curation.demo.screen import print_screen
 from curation.demo.server import serve
 from curation.demo.web import PICTURES, DemoWeb, build
@@ -50,8 +50,8 @@ class DemoOptions:
     """Training steps of each model; the configuration's where it is not set."""
     until: str | None = None
     """Last stage to run; without the uncurated run and the last screen."""
-    fresh: bool = False
-    """Make stages again that another configuration made."""
+    on_existing: OnExisting = "fail"
+    """What to do with a stage that another seed, number of pictures or configuration made."""
 
 
 def main(args: Sequence[str], console: Console) -> int:
@@ -62,6 +62,8 @@ def main(args: Sequence[str], console: Console) -> int:
         Annotated[DemoOptions, flatten], prog="curate demo", description=about, args=list(args)
     )
     started = time.monotonic()
+    pipeline.check_until(options.until)
+    pipeline.check_extras(options.until)
     web = _draw(options, console)
     with serve(web.folder) as address:
         curated = configure(options, web, address)
@@ -91,11 +93,10 @@ def demo_toml() -> Path:
 def configure(options: DemoOptions, web: DemoWeb, address: str) -> RunConfig:
     """Return the configuration of the curated run: the shipped one, with where this web lies."""
     base = load(demo_toml())
-    on_existing: Any = "overwrite" if options.fresh else "fail"
     steps = options.steps or base.train.steps
     return replace(
         base,
-        run=replace(base.run, path=options.path, seed=options.seed, on_existing=on_existing),
+        run=replace(base.run, path=options.path, seed=options.seed, on_existing=options.on_existing),
         extract=replace(base.extract, inputs=(web.wat,), root=str(web.folder / "wat")),
         metadata=replace(base.metadata, entries=(str(web.entries),)),
         download=replace(base.download, resolve=web.resolve(address)),
@@ -142,7 +143,9 @@ def _drawn_by_coin(curated: RunConfig, uncurated: RunConfig) -> RunConfig:
     """Return the uncurated run set to train on as many pairs as were selected, drawn by coin, and asked the same."""
     chosen = read_manifest(curated.run.path / "manifest", ["selected"])
     budget = int(pc.sum(chosen["selected"]).as_py() or 0)
-    selection = draw_by_coin(uncurated.run.path / "manifest", budget, uncurated.run.seed)
+    selection = draw_by_coin(
+        uncurated.run.path / "manifest", budget, uncurated.run.seed, asked=curated.run.path / "manifest"
+    )
     path = uncurated.run.path / "selection-by-coin.parquet"
     pq.write_table(selection, path, compression="zstd")
     return replace(
@@ -152,16 +155,24 @@ def _drawn_by_coin(curated: RunConfig, uncurated: RunConfig) -> RunConfig:
     )
 
 
-def draw_by_coin(manifest: Path, budget: int, seed: int) -> pa.Table:
-    """Return a selection of `budget` training captions: those with the smallest coins. Raises StageError for too few."""
-    rows = read_manifest(manifest, ["pair_id", "split"])
-    train = rows.filter(pc.equal(rows["split"], "train"))["pair_id"].to_pylist()
-    if len(train) < budget:
+def draw_by_coin(manifest: Path, budget: int, seed: int, *, asked: Path) -> pa.Table:
+    """Return a selection of `budget` training captions: those with the smallest coins. Raises StageError for too few.
+
+    asked: the manifest whose held-out pictures both models are asked about: none of them is drawn.
+    """
+    held = read_manifest(asked, ["image_id", "source_image_id", "split"])
+    held = held.filter(pc.equal(held["split"], "heldout"))
+    pictures = pa.concat_arrays([held[name].combine_chunks() for name in ("image_id", "source_image_id")])
+    rows = read_manifest(manifest, ["pair_id", "image_id", "source_image_id", "split"])
+    train = rows.filter(pc.equal(rows["split"], "train"))
+    for name in ("image_id", "source_image_id"):
+        train = train.filter(pc.invert(pc.is_in(train[name], value_set=pictures)))
+    keys = train["pair_id"].to_pylist()
+    if len(keys) < budget:
         raise StageError(
-            f"{manifest} holds {len(train)} captions to train on, fewer than the {budget} to be drawn"
+            f"{manifest} holds {len(keys)} captions to train on, fewer than the {budget} to be drawn"
         )
-    order = np.argsort(coins(train, seed, UNCURATED), kind="stable")
-    chosen = {train[position] for position in order[:budget]}
-    share = budget / max(1, len(train))
-    drawn = [{"pair_id": key, "keep_prob": share, "selected": key in chosen} for key in train]
+    order = np.argsort(coins(keys, seed, UNCURATED), kind="stable")
+    share = budget / max(1, len(keys))
+    drawn = [{"pair_id": keys[position], "keep_prob": share, "selected": True} for position in order[:budget]]
     return pa.Table.from_pylist(drawn, schema=TABLES["selection"])

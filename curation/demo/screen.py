@@ -8,7 +8,7 @@ from rich.table import Table
 
 from curation import pipeline
 from curation.config import RunConfig
-from curation.report.tables import reasons_text
+from curation.report.tables import reasons_text, shown
 from curation.stage import Record
 
 DIRECTIONS = {"image_to_text": "image to text", "text_to_image": "text to image"}
@@ -32,10 +32,10 @@ def print_screen(
         "manifest": curated.run.path / "manifest",
     }
     for name, path in lines.items():
-        console.print(f"  [dim]{name:<9}[/dim] {escape(str(path))}", highlight=False, soft_wrap=True)
+        console.print(f"  [dim]{name:<9}[/dim] {escape(shown(path))}", highlight=False, soft_wrap=True)
     console.print(f"  [dim]took[/dim]      {seconds:.0f} s", highlight=False)
-    console.print("\nyour own data: copy [bold]configs/demo.toml[/bold], set inputs and entries, then")
-    console.print("  [bold]curate run --config my.toml[/bold]   [dim](--dry-run shows what would run)[/dim]")
+    console.print("\nyour own data: fill in a copy of [bold]configs/own.toml[/bold], then")
+    console.print("  [bold].venv/bin/curate run --config my.toml[/bold]")
 
 
 def evaluated(config: RunConfig) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """What a stage's record looks like on a terminal: in, out and what was dropped, by reason."""
 
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -13,7 +14,7 @@ def print_record(record: Record, console: Console) -> None:
     """Print a stage's record: a line that says where it is, then a row a unit."""
     state = "already done" if record.skipped else f"{record.data['seconds']:.1f} s"
     console.print(
-        f"[bold]{record.name}[/bold]  {escape(str(record.path))}  [dim]{state}[/dim]", highlight=False
+        f"[bold]{record.name}[/bold]  {escape(shown(record.path))}  [dim]{state}[/dim]", highlight=False
     )
     if record.ledgers:
         console.print(ledger_table(record.ledgers))
@@ -37,3 +38,11 @@ def reasons_text(dropped: dict[str, int]) -> str:
     """Return "reason n, reason n, ...", the most frequent first."""
     ordered = sorted(dropped.items(), key=lambda item: (-item[1], item[0]))
     return ", ".join(f"{reason} {count:,}" for reason, count in ordered)
+
+
+def shown(path: Path) -> str:
+    """Return a path as a person reads it: from the working directory, where it lies below."""
+    try:
+        return str(path.resolve().relative_to(Path.cwd()))
+    except ValueError:
+        return str(path)

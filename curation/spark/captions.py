@@ -44,7 +44,9 @@ def moved(wanted: DataFrame, outcomes: DataFrame, groups: DataFrame) -> DataFram
     fetched = outcomes.where(F.col("status") == "ok").select(
         "url", F.col("image_id").alias("source_image_id")
     )
-    places = groups.select(F.col("image_id").alias("source_image_id"), F.col("joined").alias("image_id"))
+    places = groups.select(
+        F.col("image_id").alias("source_image_id"), F.col("joined").alias("image_id"), "group_id"
+    )
     return (
         wanted.join(fetched, "url")
         .join(places, "source_image_id")
@@ -54,10 +56,15 @@ def moved(wanted: DataFrame, outcomes: DataFrame, groups: DataFrame) -> DataFram
 
 
 def with_split(pairs: DataFrame) -> DataFrame:
-    """Add `split`: heldout for every pair of a survivor to which any held-out picture has moved."""
-    held = pairs.groupBy("image_id").agg(F.max("held_out").alias("any_held_out"))
+    """Add `split`: heldout for every pair of a group of near pictures, chains included, of which any picture is held out.
+
+    By the group and not by the survivor that a picture joined: one may be near two survivors, and joins one alone.
+    """
+    held = pairs.groupBy("group_id").agg(F.max("held_out").alias("any_held_out"))
     split = F.when(F.col("any_held_out"), "heldout").otherwise("train")
-    return pairs.join(held, "image_id").withColumn("split", split).drop("any_held_out", "held_out")
+    return (
+        pairs.join(held, "group_id").withColumn("split", split).drop("group_id", "any_held_out", "held_out")
+    )
 
 
 def one_caption_once(pairs: DataFrame, matches: DataFrame) -> DataFrame:

@@ -5,8 +5,10 @@ threshold or above, among pictures of different codes; `groups`, a row a describ
 survivors. Run: `curate dedup`, or `spark-submit jobs/dedup.py`.
 """
 
+import atexit
 import hashlib
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -30,7 +32,7 @@ from curation.spark.session import get_session
 from curation.spark.stage import write_table
 from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage
 
-SPEC = StageSpec(name="dedup", section="dedup", version=1, reads=("match", "balance", "download", "embed"))
+SPEC = StageSpec(name="dedup", section="dedup", version=2, reads=("match", "balance", "download", "embed"))
 _TILE = pa.schema([pa.field(name, pa.int64()) for name in ("row", "row_stop", "column", "column_stop")])
 TILE_SIDE = 4_096  # pictures a side of a task's tile
 _BATCH = 65_536  # edges an Arrow batch
@@ -58,7 +60,6 @@ def _dedup(stage: OpenStage) -> None:
     survivors = int((groups.joined == np.arange(len(codes))).sum())
     stage.add(Ledger(unit="images", rows_in=len(codes), rows_out=survivors, merged=len(codes) - survivors))
     stage.notes["groups"] = _sizes(groups)
-    shutil.rmtree(stage.path / "_search")
     write_rows(spark, stage, written)
 
 
@@ -112,8 +113,8 @@ def _search(spark: SparkSession, stage: OpenStage, pictures: Pictures, chosen: n
     """Find the near pairs of the chosen pictures on the executors, write them as `edges`, and return them by position."""
     started = time.monotonic()
     ids = np.array(pictures.ids.take(pa.array(chosen)).to_pylist(), dtype="S64")
-    codes_name = _ship(spark, stage, "codes", pictures.codes_NVD[chosen])
-    ids_name = _ship(spark, stage, "ids", ids)
+    codes_name = _ship(spark, "codes", pictures.codes_NVD[chosen])
+    ids_name = _ship(spark, "ids", ids)
     todo = tiles(len(chosen), TILE_SIDE)
     threshold, query_views = stage.config.dedup.threshold, pictures.query_views
 
@@ -136,14 +137,24 @@ def _search(spark: SparkSession, stage: OpenStage, pictures: Pictures, chosen: n
         "library": faiss_version(), "vectors": len(chosen) * pictures.codes_NVD.shape[1], "tiles": len(todo),
         "threshold": threshold, "seconds": round(time.monotonic() - started, 3),
     }  # fmt: skip
+    edges, allowed = int(stage.tables["edges"]["rows"]), stage.config.dedup.max_edges
+    if edges > allowed:
+        raise ConfigError(
+            f"{edges} pairs of pictures are near, dedup.max_edges is {allowed}: a family of many near-equal pictures has "
+            f"as many pairs as its size squared; raise dedup.threshold, or max_edges at about 100 bytes of memory a pair"
+        )
     return _read_edges(stage.path / "edges", pictures.ids)
 
 
-def _ship(spark: SparkSession, stage: OpenStage, what: str, array: np.ndarray) -> str:
-    """Bring an array to the executors as a file named by its sha256, which they map; return the name."""
+def _ship(spark: SparkSession, what: str, array: np.ndarray) -> str:
+    """Bring an array to the executors as a file named by its sha256, which they map; return the name.
+
+    Spark serves the file for as long as it lives, to executors that come later too: it goes when the process ends.
+    """
     sha256 = hashlib.sha256(f"{array.dtype} {array.shape}".encode() + array.tobytes()).hexdigest()
-    place = stage.path / "_search" / f"{what}-{sha256}.npy"
-    place.parent.mkdir(exist_ok=True)
+    folder = Path(tempfile.mkdtemp(prefix="bicurate-search-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    place = folder / f"{what}-{sha256}.npy"
     np.save(place, array)
     spark.addArtifact(str(place), file=True)
     return place.name

@@ -41,7 +41,9 @@ def run(config: RunConfig) -> Record:
         fetch_shards(spark, reader, config.download, num_urls)
         _commit(spark, stage, reader, num_urls)
 
-    return run_stage(config, SPEC, work)
+    # Where a host is found changes from machine to machine, that it is found at all decides what comes out.
+    found_elsewhere = [{"path": "download.resolve", "hosts": sorted(config.download.resolve)}]
+    return run_stage(config, SPEC, work, externals=found_elsewhere if config.download.resolve else ())
 
 
 def plan(spark: SparkSession, stage: OpenStage, urls_per_shard: int) -> Path:
@@ -95,6 +97,15 @@ def _commit(spark: SparkSession, stage: OpenStage, reader: ShardReader, num_urls
     outcomes = write_table(_shard_outcomes(spark, reader), stage, "outcomes", sort_by=["url"])
     dropped = count_by(outcomes.where("status = 'dropped'"), "reason")
     kept = outcomes.where("status = 'ok'")
+    if num_urls and sum(dropped.values()) == num_urls:
+        shutil.rmtree(reader.raw)  # so that the next attempt asks again
+        reasons = ", ".join(
+            f"{reason} {count}" for reason, count in sorted(dropped.items(), key=lambda i: -i[1])[:3]
+        )
+        raise StageError(
+            f"download: none of {num_urls} addresses gave a picture ({reasons}); is the network there, or the server "
+            f"that download.resolve and download.allow_hosts speak of? The same command asks again"
+        )
     stage.add(Ledger(unit="urls", rows_in=num_urls, rows_out=kept.count(), dropped=dropped))
     distinct = outcomes.select("url").distinct().count()
     if distinct != num_urls:  # with the sum above: each address exactly once

@@ -68,6 +68,8 @@ def _seal(stage: OpenStage) -> None:
     manifest = joined.join(sizes, "image_id").withColumnRenamed("clean_text", "caption")
     _write_manifest(stage, manifest, captions.count())
     places.unpersist()
+    for left in (*(stage.path / MANIFEST).glob(".*.tmp"), *(stage.path / SHARDS).glob(".*.tmp")):
+        left.unlink(missing_ok=True)  # of an attempt that was killed
 
 
 def _images(captions: DataFrame, outcomes: DataFrame) -> DataFrame:

@@ -28,11 +28,16 @@ def write_table(
     place = stage.path / name
     columns = [field.name for field in TABLES[table]]
     ordered = frame.select(*columns).sortWithinPartitions(*sort_by)
-    ordered.write.mode("errorifexists").option("compression", "zstd").parquet(str(place))
+    ordered.write.mode("errorifexists").option("compression", "zstd").parquet(as_uri(place))
     written = read_table(frame.sparkSession, stage.path, table, name=name)
     rows, digest = measure(written, stable_columns(table))
     stage.add_table(name, rows=rows, digest=digest)
     return written
+
+
+def as_uri(place: Path) -> str:
+    """Return a place of the run as Spark must be told it: a mounted file, whatever the cluster's own file system is."""
+    return f"file://{place.resolve()}"  # not quoted: Spark takes the characters as they are
 
 
 def measure(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
@@ -45,7 +50,7 @@ def measure(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
 
 def read_table(spark: SparkSession, stage_path: Path, table: str, *, name: str | None = None) -> DataFrame:
     """Read a table of a stage by our schema: columns that an older version lacks come as nulls."""
-    return spark.read.schema(spark_schema(table)).parquet(str(stage_path / (name or table)))
+    return spark.read.schema(spark_schema(table)).parquet(as_uri(stage_path / (name or table)))
 
 
 def count_by(frame: DataFrame, column: str) -> dict[str, int]:
@@ -81,15 +86,18 @@ def write_counted(
 
     place = stage.path / "_staged"
     rows = map_batches(frame, counted, staged).sortWithinPartitions(KIND, *sort_by)
-    rows.write.mode("overwrite").partitionBy(KIND).option("compression", "zstd").parquet(str(place))
+    rows.write.mode("overwrite").partitionBy(KIND).option("compression", "zstd").parquet(as_uri(place))
     tally = Tally()
     spark = frame.sparkSession
     for row in (
-        spark.read.schema(spark_schema(staged)).parquet(str(place / f"{KIND}=tally")).select(TALLY).collect()
+        spark.read.schema(spark_schema(staged))
+        .parquet(as_uri(place / f"{KIND}=tally"))
+        .select(TALLY)
+        .collect()
     ):
         tally.add_json(row[TALLY])
     kept = spark.read.schema(spark_schema(pa.schema(columns)))
-    return kept.parquet(str(_made(place / f"{KIND}={ROW}"))), tally
+    return kept.parquet(as_uri(_made(place / f"{KIND}={ROW}"))), tally
 
 
 def adopt(stage: OpenStage, table: str, spark: SparkSession) -> DataFrame:

@@ -45,7 +45,7 @@ def test_different_pictures_are_no_near_duplicates() -> None:
     vectors = np.stack([luminance(render(draw_scene(chance, f"picture {n}"), chance)) for n in range(500)])
     cosines = (vectors @ vectors.T)[np.triu_indices(len(vectors), 1)]
     assert (cosines >= 0.95).mean() < 1e-4
-    assert (cosines >= 0.8).mean() < 2e-3
+    assert (cosines >= 0.9).mean() < 1e-3  # well below the threshold of dedup
 
 
 @pytest.mark.parametrize("transform", [name for name in TRANSFORMS if name not in {"flip", "border"}])

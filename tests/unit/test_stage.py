@@ -1,6 +1,7 @@
 """A stage is a directory: committed by its record, skipped when it matches, refused when it does not."""
 
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -29,7 +30,7 @@ class Work:
 
     def __call__(self, stage: OpenStage) -> None:
         self.ran += 1
-        self.found = sorted(path.name for path in stage.path.iterdir())
+        self.found = sorted(path.name for path in stage.path.iterdir() if path.name != BEGUN)
         (stage.path / "out.txt").write_text(self.text)
         if self.fails:
             raise KeyboardInterrupt
@@ -87,7 +88,7 @@ def test_a_stage_that_resumes_finds_its_work_only_under_the_same_configuration(r
         run_stage(config, spec, work)
         assert ("out.txt" in work.found) is found
         assert not (run_path / "first" / BEGUN).exists()
-        (run_path / "first" / RECORD).unlink()
+        shutil.rmtree(run_path / "first")
 
 
 def test_a_missing_input_is_an_error_that_says_what_to_run(run_path: Path) -> None:
@@ -113,7 +114,10 @@ def test_a_parent_serves_the_stages_whose_records_match(run_path: Path, tmp_path
     run_stage(config_of(run_path), SPEC, Work("a"))
     child = config_of(tmp_path / "child")
     child = replace(child, run=replace(child.run, parent=run_path))
+    with pytest.raises(StageError, match="holds no finished stage"):
+        run_stage(child, NEXT, Work())  # nothing is taken unseen
     assert run_stage(child, SPEC, Work("b")).path == run_path / "first"
+    assert run_stage(child, NEXT, Work()).path == tmp_path / "child" / "second"
     other = replace(child, balance=BalanceSection(margin=9.0))
     assert run_stage(other, SPEC, Work("b")).path == tmp_path / "child" / "first"
     assert json.loads((run_path / "first" / RECORD).read_text())["config"]["margin"] == 1.5
@@ -143,3 +147,29 @@ def test_a_record_says_what_it_was_made_with(run_path: Path) -> None:
     assert data["config"]["run.seed"] == 0
     assert data["ledgers"] == [{"unit": "rows", "in": 2, "out": 1, "dropped": {"no_match": 1}, "merged": 0}]
     assert data["versions"]["pyarrow"]
+
+
+def test_a_directory_that_no_stage_began_is_refused_and_left_alone(run_path: Path) -> None:
+    (run_path / "first").mkdir(parents=True)
+    (run_path / "first" / "mine.txt").write_text("x")
+    with pytest.raises(StageError, match="no stage of a run"):
+        run_stage(config_of(run_path), SPEC, Work())
+    assert (run_path / "first" / "mine.txt").read_text() == "x"
+
+
+def test_a_killed_overwrite_is_no_finished_stage(run_path: Path) -> None:
+    run_stage(config_of(run_path), SPEC, Work("a"))
+    changed = config_of(run_path, margin=2.0)
+    changed = replace(changed, run=replace(changed.run, on_existing="overwrite"))
+    with pytest.raises(KeyboardInterrupt):
+        run_stage(changed, SPEC, Work("b", fails=True))
+    work = Work("a")
+    run_stage(config_of(run_path), SPEC, work)
+    assert work.ran == 1
+
+
+def test_an_input_file_that_changed_is_named(run_path: Path) -> None:
+    files = [{"path": name, "size": 1} for name in ("a.wat.gz", "b.wat.gz")]
+    run_stage(config_of(run_path), SPEC, Work(), externals=files)
+    with pytest.raises(StageError, match=r"externals\.b\.wat\.gz\.size \(1 then, 2 now\)"):
+        run_stage(config_of(run_path), SPEC, Work(), externals=[files[0], files[1] | {"size": 2}])
