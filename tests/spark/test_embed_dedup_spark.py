@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 import tarfile
 from pathlib import Path
 from typing import Any
@@ -284,9 +285,9 @@ def table_of_outcomes(run: Path) -> list[dict[str, Any]]:
 def test_too_many_vectors_are_refused_before_the_search(
     spark: SparkSession, done: Done, tmp_path: Path
 ) -> None:
-    run = done[0]
+    shutil.copytree(done[0], tmp_path / "other", ignore=shutil.ignore_patterns("dedup"))
     own = RunConfig(
-        run=RunSection(path=tmp_path / "other", parent=run, languages=("en", "ko")),
+        run=RunSection(path=tmp_path / "other", languages=("en", "ko")),
         balance=BalanceSection(t={"en": 20.0}), dedup=DedupSection(max_vectors=100),
     )  # fmt: skip
     with pytest.raises(ConfigError, match=r"110 vectors.*dedup\.max_vectors is 100"):

@@ -94,19 +94,19 @@ def test_the_small_run_has_something_of_everything(reference: tuple[Any, Any]) -
     assert sum(name.endswith(".tar") for name in files) >= 4
     assert sum(name.endswith(".parquet") for name in files) >= 2
     assert any("heldout-" in name for name in files)
-    for stage in ("extract", "match", "balance", "download"):
-        assert any(ledger["dropped"] for ledger in found[stage]["ledgers"])
+    for name in ("extract", "match", "balance", "download"):
+        assert any(ledger["dropped"] for ledger in found[name]["ledgers"])
     assert found["dedup"]["ledgers"][0]["merged"] > 0
 
 
 def test_what_one_stage_gives_the_next_one_takes(reference: tuple[Any, Any]) -> None:
     found, _ = reference
 
-    def ledger(stage: str, unit: str) -> dict[str, Any]:
-        return next(item for item in found[stage]["ledgers"] if item["unit"] == unit)
+    def ledger(name: str, unit: str) -> dict[str, Any]:
+        return next(item for item in found[name]["ledgers"] if item["unit"] == unit)
 
-    for stage in found:
-        for item in found[stage]["ledgers"]:
+    for name in found:
+        for item in found[name]["ledgers"]:
             assert item["in"] == item["out"] + sum(item["dropped"].values()) + item["merged"]
     assert ledger("match", "pairs")["in"] == ledger("extract", "candidates")["out"]
     assert ledger("balance", "pairs")["in"] == ledger("match", "pairs")["out"]
