@@ -82,7 +82,7 @@ class PictureStore:
 
 @dataclass(frozen=True)
 class Batch:
-    """This process's part of a step's batch."""
+    """This process's part of a step's batch; it may be all undecodable."""
 
     pixels_bSS3: np.ndarray
     """uint8; grey where the picture could not be decoded."""
@@ -114,25 +114,32 @@ class Batches:
         self._pool = ThreadPoolExecutor(section.decode_threads, "decode")
 
     def get(self, step: int) -> Batch:
-        """Return the batch of a step. Raises InputError where none of its pictures can be decoded."""
-        rows = self.order.rows(step)[self._rank * self._share :][: self._share]
+        """Return the batch of a step. Raises InputError where no picture of the whole batch can be decoded."""
+        whole = self.order.rows(step)
+        rows = whole[self._rank * self._share :][: self._share]
         pictures = list(self._pool.map(self.store.get, self.captions.picture_N[rows].tolist()))
         kept_b = np.array([pixels is not None for pixels in pictures])
-        if not kept_b.any():
+        if not kept_b.any() and not self._any_decodes(whole):
             image_id, error = next(iter(self.store.failures.items()))
             raise InputError(f"step {step + 1}: no picture of its batch can be decoded; {image_id}: {error}")
         tokens_bL = self._vocabulary.encode(self.captions.text_of(rows), self._section.context_length)
         return Batch(self._crops(rows, pictures, step), tokens_bL, kept_b, self._lang_N[rows])
 
+    def _any_decodes(self, rows: np.ndarray) -> bool:
+        """Look at the other processes' pictures too: a process whose own are all undecodable goes on with the others."""
+        return any(self.store.get(index) is not None for index in self.captions.picture_N[rows].tolist())
+
     def _crops(self, rows: np.ndarray, pictures: list[np.ndarray | None], step: int) -> np.ndarray:
         """Return random crops, uint8 (b, S, S, 3), drawn by the coins of pair and step."""
         size, seed = self._section.image_size, self._section.train_seed
+        pixels_bSS3 = np.full((len(pictures), size, size, 3), 127, dtype=np.uint8)
         found = [(row, p) for row, p in enumerate(pictures) if p is not None]
+        if not found:
+            return pixels_bSS3
         keys = [f"{self.captions.pair_ids[rows[row]]}\0{step}" for row, _ in found]
         draws_N4 = np.stack([coins(keys, seed, f"crop-{draw}") for draw in CROP_DRAWS], axis=1)
         sizes_N2 = np.array([(p.shape[1], p.shape[0]) for _, p in found])
         boxes = crop_boxes(sizes_N2, draws_N4, self._section.crop_min_scale)
-        pixels_bSS3 = np.full((len(pictures), size, size, 3), 127, dtype=np.uint8)
         for (row, picture), box in zip(found, boxes, strict=True):
             pixels_bSS3[row] = crop(picture, box, size)
         return pixels_bSS3

@@ -1,5 +1,6 @@
 """One process or several: who leads, on which device, in which precision. Under `torchrun` the group comes from its environment."""
 
+import importlib
 import os
 import sys
 from collections.abc import Iterator
@@ -60,6 +61,9 @@ def joined(device: str) -> Iterator[Group]:
     if world == 1:
         yield Group(0, 1, chosen)
         return
+    # DistributedDataParallel imports this module, whose functions take the group of that moment as a default. Imported after the
+    # group it would keep it alive past its end, and its threads, met by the interpreter's end, abort the process.
+    importlib.import_module("torch.distributed.nn.functional")
     if chosen.type == "cuda":
         torch.cuda.set_device(chosen)
     dist.init_process_group("nccl" if chosen.type == "cuda" else "gloo")

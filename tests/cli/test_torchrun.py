@@ -21,6 +21,8 @@ from pathlib import Path
 from curation.runfile import load
 from trainer.train import run
 run(load(Path(sys.argv[1])))
+threads = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+assert not [name for name in threads if "gloo" in name], f"threads of the group are left, and may abort the exit: {threads}"
 """
 CONFIG = """
 [run]

@@ -155,6 +155,32 @@ def test_a_batch_without_any_picture_is_an_error_that_names_step_and_picture(tmp
     batches.close()
 
 
+def test_a_process_whose_share_is_all_undecodable_goes_on_where_another_has_a_picture(tmp_path: Path) -> None:
+    rows = [picture_row(b"none", f"thing {n}", "en", n, split="train", selected=True) for n in range(7)]
+    body = encoded(draw("red", "circle", "7", 32))
+    rows.append(picture_row(body, "thing 7", "en", 7, split="train", selected=True))
+    folder = write_folder(tmp_path / "manifest", rows, {image_id(b"none"): b"none", image_id(body): body})
+    captions, vocabulary = captions_of(read_rows(folder), folder), Vocabulary.train(["thing"], 300)
+    parts = [all_batches(captions, vocabulary, SECTION, rank, 4, (0,))[0] for rank in range(4)]
+    assert sorted(part.kept_b.sum() for part in parts) == [0, 0, 0, 1]
+    whole = all_batches(captions, vocabulary, SECTION, steps=(0,))[0]
+    assert np.array_equal(np.concatenate([part.pixels_bSS3 for part in parts]), whole.pixels_bSS3)
+
+
+def test_a_picture_whose_bytes_are_not_those_of_its_id_is_named_with_shard_and_offset(tmp_path: Path) -> None:
+    folder = shapes_folder(tmp_path / "manifest", pictures=8, heldout=0)
+    pictures = captions_of(read_rows(folder), folder).pictures
+    assert all(image_id(pictures.read(n)) == pictures.image_ids[n] for n in range(len(pictures)))
+    with (folder / pictures.shards[3]).open("r+b") as file:
+        file.seek(int(pictures.offsets[3]) + 40)
+        file.write(b"another")
+    with pytest.raises(
+        InputError, match=rf"{pictures.shards[3]} .*{pictures.image_ids[3]} at offset {pictures.offsets[3]}:"
+    ):
+        pictures.read(3)
+    pictures.read(2)
+
+
 def test_a_selection_replaces_what_is_selected(tmp_path: Path, folder: Path) -> None:
     rows = read_rows(folder)
     ids = training_rows(rows)["pair_id"].to_pylist()

@@ -11,7 +11,7 @@ from curation.config import RunConfig, RunSection, TrainSection
 from curation.errors import ConfigError, InputError, StageError
 from curation.ids import image_id
 from trainer import loop, train
-from trainer.checkpoint import load_model
+from trainer.checkpoint import load_latest, load_model
 from trainer.learner import Learner, make_optimizer
 from trainer.manifest import captions_of, manifest_digest, read_rows, training_rows
 from trainer.model import CLIP, ModelShape
@@ -89,6 +89,25 @@ def test_a_run_that_is_stopped_at_every_step_ends_too(tmp_path: Path, folder: Pa
             learn(folder, tmp_path, section, stop_after=stop_after)
     learn(folder, tmp_path, section)
     assert lines(tmp_path) == lines(trained)
+
+
+def test_a_line_that_a_kill_cut_short_and_files_half_written_do_not_stop_a_run(
+    tmp_path: Path, folder: Path, trained: Path
+) -> None:
+    with pytest.raises(StoppedError):
+        learn(folder, tmp_path, stop_after=10)
+    with (tmp_path / "metrics.jsonl").open("a", encoding="utf-8") as file:
+        file.write('{"step": 12, "lo')
+    (tmp_path / ".checkpoint-00000012.pt.1.tmp").write_bytes(b"half")
+    learn(folder, tmp_path)
+    assert lines(tmp_path) == lines(trained)
+    assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_a_process_that_only_reads_leaves_the_files_that_another_is_writing(tmp_path: Path) -> None:
+    (tmp_path / ".metrics.jsonl.1.tmp").write_text("{}")
+    assert load_latest(tmp_path, {}) is None
+    assert (tmp_path / ".metrics.jsonl.1.tmp").exists()
 
 
 def test_the_last_two_checkpoints_stay_and_no_temporary_file(trained: Path) -> None:
