@@ -16,10 +16,32 @@ def runtime(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MI
     return field(default=default, metadata={"runtime": True})
 
 
+def later(default: Any = dataclasses.MISSING, *, factory: Any = dataclasses.MISSING) -> Any:
+    """Declare a field that was added when runs existed: its default must mean what these runs did without it.
+
+    It stays out of the record while it has its default, so that their records still match.
+    """
+    if factory is not dataclasses.MISSING:
+        return field(default_factory=factory, metadata={"later": True})
+    return field(default=default, metadata={"later": True})
+
+
 def as_record(section: Any, *, with_runtime: bool = False) -> dict[str, Any]:
-    """Return a section as JSON-able values; runtime fields only where asked for."""
-    kept = [f for f in fields(section) if with_runtime or not f.metadata.get("runtime")]
+    """Return a section as JSON-able values.
+
+    with_runtime: all fields, for a reader; else those that decide the result, as they are hashed.
+    """
+    kept = [f for f in fields(section) if with_runtime or _decides(f, getattr(section, f.name))]
     return {f.name: _jsonable(getattr(section, f.name)) for f in kept}
+
+
+def _decides(declared: "dataclasses.Field[Any]", value: Any) -> bool:
+    if declared.metadata.get("runtime"):
+        return False
+    if not declared.metadata.get("later"):
+        return True
+    made = declared.default_factory
+    return bool(value != (declared.default if made is dataclasses.MISSING else made()))
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,11 +1,11 @@
 """A run's TOML is read strictly, and only what changes results changes the hash."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
-from curation.canonical import as_record, sha256_json
+from curation.canonical import as_record, later, sha256_json
 from curation.config import DownloadSection, RunConfig, RunSection
 from curation.errors import ConfigError
 from curation.runfile import load
@@ -74,6 +74,22 @@ def test_runtime_fields_stay_out_of_the_hash_and_others_do_not() -> None:
     assert sha256_json(as_record(section)) == sha256_json(as_record(same))
     assert sha256_json(as_record(section)) != sha256_json(as_record(replace(section, retries=3)))
     assert as_record(section, with_runtime=True)["threads"] == section.threads
+
+
+def test_a_later_field_is_in_the_record_only_where_it_changes_something() -> None:
+    @dataclass(frozen=True, kw_only=True)
+    class Before:
+        entries: tuple[str, ...] = ()
+
+    @dataclass(frozen=True, kw_only=True)
+    class After(Before):
+        quota: int = later(5)
+        sources: dict[str, str] = later(factory=dict)
+
+    assert as_record(After(entries=("a",))) == as_record(Before(entries=("a",)))
+    assert as_record(After(quota=6)) == {"entries": [], "quota": 6}
+    assert as_record(After(sources={"en": "x"}))["sources"] == {"en": "x"}
+    assert as_record(After(), with_runtime=True) == {"entries": [], "quota": 5, "sources": {}}
 
 
 @pytest.mark.parametrize(
