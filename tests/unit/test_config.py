@@ -84,7 +84,7 @@ def test_a_later_field_is_in_the_record_only_where_it_changes_something() -> Non
     @dataclass(frozen=True, kw_only=True)
     class After(Before):
         quota: int = later(5)
-        sources: dict[str, str] = later(factory=dict)
+        sources: dict[str, str] = later(factory=dict)  # noqa: RUF009
 
     assert as_record(After(entries=("a",))) == as_record(Before(entries=("a",)))
     assert as_record(After(quota=6)) == {"entries": [], "quota": 6}
