@@ -42,6 +42,9 @@ class Reason(StrEnum):
     NO_URL = "no_url"
     BAD_URL = "bad_url"
     NOT_HTTP = "not_http"
+    # metadata, units "unigrams", "bigrams", "titles", ...: what a source offers to a list
+    BELOW_CUT = "below_cut"  # fewer occurrences or views, or a lower score, than the list asks for
+    OVER_QUOTA = "over_quota"
     # match, unit "pairs"
     EMPTY_TEXT = "empty_text"  # nothing is left after cleaning
     TOO_SHORT = "too_short"
