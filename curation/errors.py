@@ -23,6 +23,12 @@ class MissingExtraError(CurationError, ImportError):
     """A library that only an extra installs is needed; the text names the extra."""
 
 
+def require(held: bool, name: str, value: object, allowed: str) -> None:
+    """Raise ConfigError, naming the key and what is allowed, unless the condition holds."""
+    if not held:
+        raise ConfigError(f"{name} is {value!r}: {allowed}")
+
+
 class Reason(StrEnum):
     """Why a row left the stream. A stage closes in = out + the sum of dropped[reason] + merged, a unit at a time."""
 
@@ -42,9 +48,22 @@ class Reason(StrEnum):
     NO_URL = "no_url"
     BAD_URL = "bad_url"
     NOT_HTTP = "not_http"
+    # metadata, units "pages", "lines", "words", "synsets": what the publishers' files hold
+    OTHER_NAMESPACE = "other_namespace"  # a talk page, a category, Special:, ...
+    REDIRECT = "redirect"
+    NOT_WIKITEXT = "not_wikitext"  # a page of another model: a stylesheet, a table of data
+    BAD_PAGE = "bad_page"  # its XML is damaged, or it lacks its title or id
+    DAMAGED = "damaged"  # a stretch of the file cannot be decompressed; what it held is not known
+    MALFORMED_LINE = "malformed_line"
+    OTHER_PROJECT = "other_project"  # page views of a project that is not asked for
+    BAD_TITLE = "bad_title"  # empty, "-", or with a character that no title has
+    MAIN_PAGE = "main_page"
+    COLON_TITLE = "colon_title"
+    NO_VIEWS = "no_views"
     # metadata, units "unigrams", "bigrams", "titles", ...: what a source offers to a list
     BELOW_CUT = "below_cut"  # fewer occurrences or views, or a lower score, than the list asks for
     OVER_QUOTA = "over_quota"
+    PUNCTUATION = "punctuation"  # the entry is punctuation alone
     # match, unit "pairs"
     EMPTY_TEXT = "empty_text"  # nothing is left after cleaning
     TOO_SHORT = "too_short"
