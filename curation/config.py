@@ -10,15 +10,10 @@ from pathlib import Path
 from typing import Literal
 
 from curation.canonical import runtime
-from curation.errors import ConfigError
+from curation.config_metadata import MetadataSection
+from curation.errors import require
 
 OnExisting = Literal["fail", "overwrite"]
-
-
-def require(held: bool, name: str, value: object, allowed: str) -> None:
-    """Raise ConfigError, naming the key and what is allowed, unless the condition holds."""
-    if not held:
-        raise ConfigError(f"{name} is {value!r}: {allowed}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,14 +80,6 @@ class ExtractSection:
     """Columns of a pool's texts; LAION's, COYO's and DataComp's names are known."""
     keep_dropped: bool = False
     """Write what was dropped to a second table."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MetadataSection:
-    """Given entry lists into the frozen form."""
-
-    entries: tuple[str, ...] = ()
-    """Parquet files with columns lang, entry and, where there are, source and score; or text files named LANG.txt."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,8 +6,8 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any, Literal, get_args, get_origin
 
-from curation.config import RunConfig, require
-from curation.errors import ConfigError
+from curation.config import RunConfig
+from curation.errors import ConfigError, require
 
 
 def load(path: Path) -> RunConfig:

@@ -26,6 +26,8 @@ _TEXT, _INT, _LONG, _REAL, _FLAG, _BYTES = (
     pa.binary(),
 )
 _IDS = pa.list_(pa.field("element", pa.int32(), nullable=False))
+_SOURCE = pa.struct([pa.field("source", pa.string(), nullable=False), pa.field("score", pa.float64())])
+_SOURCES = pa.list_(pa.field("element", _SOURCE, nullable=False))
 
 TABLES: dict[str, pa.Schema] = {
     "entries": pa.schema(
@@ -33,8 +35,16 @@ TABLES: dict[str, pa.Schema] = {
             _column("lang", _TEXT, "language of the list, ISO 639-1"),
             _column("entry_id", _INT, "line of the entry in the frozen list, from 0"),
             _column("entry", _TEXT, "the entry as it is matched"),
-            _column("source", _TEXT, "number, wordnet, unigram, bigram, title, or what the given list says"),
+            _column(
+                "source", _TEXT, "number, wordnet, unigram, bigram, title, word, or what the given list says"
+            ),
             _column("score", _REAL, "the source's score: a count, a PMI, page views", nullable=True),
+            _column(
+                "sources",
+                _SOURCES,
+                "all sources that offer the entry, each with its score, the first being `source`",
+                nullable=True,
+            ),
         ]
     ),
     "pairs": pa.schema(

@@ -6,14 +6,15 @@ Given lists (Parquet with columns lang, entry and, where there are, source and s
 
 import hashlib
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.config import MetadataSection, RunConfig
+from curation.config import RunConfig
+from curation.config_metadata import MetadataSection
 from curation.errors import InputError, Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES
 from curation.stage import OpenStage, Record, StageSpec, Tally, file_identity, run_stage
@@ -31,6 +32,13 @@ class Entry:
     entry: str
     source: str
     score: float | None = None
+    sources: tuple[tuple[str, float | None], ...] = ()
+    """All sources with their scores, the first being (source, score), where they are known; else empty."""
+
+    @property
+    def all_sources(self) -> tuple[tuple[str, float | None], ...]:
+        """All sources that are known; its own alone where no others are."""
+        return self.sources or ((self.source, self.score),)
 
 
 @dataclass(frozen=True)
@@ -60,10 +68,11 @@ def read_given(path: Path) -> Iterator[Entry]:
     lacking = [name for name in ("lang", "entry") if name not in names]
     if lacking:
         raise InputError(f"the entry list {path} lacks column {lacking[0]!r}; it has {', '.join(names)}")
-    columns = [name for name in ("lang", "entry", "source", "score") if name in names]
+    columns = [name for name in ("lang", "entry", "source", "score", "sources") if name in names]
     for batch in file.iter_batches(columns=columns):
         for row in batch.to_pylist():
-            yield Entry(row["lang"], row["entry"], row.get("source") or "given", row.get("score"))
+            sources = tuple((item["source"], item["score"]) for item in row.get("sources") or ())
+            yield Entry(row["lang"], row["entry"], row.get("source") or "given", row.get("score"), sources)
 
 
 def freeze(entries: Iterable[Entry], languages: Sequence[str], tally: Tally) -> dict[str, list[Entry]]:
@@ -137,25 +146,45 @@ def run(config: RunConfig) -> Record:
 def _freeze_given(stage: OpenStage, section: MetadataSection) -> None:
     tally = Tally()
     given = (entry for name in section.entries for entry in read_given(Path(name)))
-    lists = freeze(given, stage.config.run.languages, tally)
+    write_lists(stage, freeze(given, stage.config.run.languages, tally))
+    stage.add(tally.of(UNIT))
+
+
+def write_lists(stage: OpenStage, lists: Mapping[str, Sequence[Entry]]) -> None:
+    """Write each language's list and the table `entries` into the stage, and note them for the stages that follow.
+
+    lists: by language, in the order of the ids. Raises InputError for a language without entries.
+    """
     notes = {}
-    rows = []
     for lang, entries in lists.items():
         if not entries:
             raise InputError(f"the entry lists hold nothing for language {lang!r}; run.languages asks for it")
         frozen = save_list(entries, stage.path, lang)
         notes[lang] = {"file": frozen.path.name, "sha256": frozen.sha256, "entries": frozen.size}
         stage.add_file(frozen.path.name, frozen.sha256)
-        rows += [
-            {"lang": lang, "entry_id": i, "entry": e.entry, "source": e.source, "score": e.score}
-            for i, e in enumerate(entries)
-        ]
     stage.notes["lists"] = notes
-    table = pa.Table.from_pylist(
-        rows, schema=TABLES["entries"].with_metadata({"schema_version": str(SCHEMA_VERSION)})
-    )
     (stage.path / "entries").mkdir()
     pq.write_table(
-        table, stage.path / "entries" / "entries.parquet", compression="zstd", row_group_size=ROW_GROUP_ROWS
+        entries_table(lists),
+        stage.path / "entries" / "entries.parquet",
+        compression="zstd",
+        row_group_size=ROW_GROUP_ROWS,
     )
-    stage.add(tally.of(UNIT))
+
+
+def entries_table(lists: Mapping[str, Sequence[Entry]]) -> pa.Table:
+    """Return the table `entries` of lists by language, each in the order of its ids."""
+    placed = [(lang, n, entry) for lang, entries in lists.items() for n, entry in enumerate(entries)]
+    columns = {
+        "lang": [lang for lang, _, _ in placed],
+        "entry_id": [n for _, n, _ in placed],
+        "entry": [entry.entry for _, _, entry in placed],
+        "source": [entry.source for _, _, entry in placed],
+        "score": [entry.score for _, _, entry in placed],
+        "sources": [
+            [{"source": source, "score": score} for source, score in entry.sources] or None
+            for _, _, entry in placed
+        ],
+    }
+    schema = TABLES["entries"].with_metadata({"schema_version": str(SCHEMA_VERSION)})
+    return pa.Table.from_pydict(columns, schema=schema)
