@@ -32,6 +32,12 @@ EXTRA_VERBS = {
     "run": "all stages from one TOML file, skipping what is done",
     "demo": "the whole job on a small web that the project draws itself",
 }
+SUB_VERBS = {"diff": "curation.report.difference", "show": "curation.report.lookup"}  # of `curate metadata`
+MORE_HELP = {
+    "metadata": "'curate metadata' is short for 'curate metadata build'. "
+    "'curate metadata show TEXT' finds an entry and says where it came from; "
+    "'curate metadata diff A B' says what two lists differ in; each has its own --help."
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +102,15 @@ def _dispatch(verb: str, args: list[str], console: Console) -> int:
         raise ConfigError(
             f"no verb is called {verb!r}; there are {', '.join([*pipeline.STAGES, *EXTRA_VERBS])}"
         )
+    if verb == "metadata" and args and not args[0].startswith("-"):
+        name, *args = args
+        if name in SUB_VERBS:
+            asked: Any = import_module(SUB_VERBS[name])
+            return int(asked.main(args, console))
+        if name != "build":
+            raise ConfigError(
+                f"curate metadata has no verb {name!r}; there are build, {', '.join(SUB_VERBS)}"
+            )
     section = pipeline.STAGES[verb].section
     common, config, _ = parse(verb, args, sections=[section] if section else [], flat=True)
     if common.dry_run:
@@ -153,9 +168,8 @@ def parse(
         members.append((name, kind, field(default=value)))
     options: Any = make_dataclass("Options", members, frozen=True, kw_only=True)
     about = EXTRA_VERBS.get(verb) or pipeline.STAGES[verb].help
-    found = tyro.cli(
-        options, prog=f"curate {verb}", description=about[0].upper() + about[1:] + ".", args=args
-    )
+    description = " ".join([about[0].upper() + about[1:] + ".", *MORE_HELP.get(verb, "").splitlines()])
+    found = tyro.cli(options, prog=f"curate {verb}", description=description, args=args)
     changed = {name: getattr(found, name) for name in ("run", "spark", *sections)}
     return found.common, replace(base, **changed), getattr(found, "options", RunOptions())
 
