@@ -9,6 +9,7 @@ A language that a table does not name has the paper's value: [1] for English, [2
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
+from typing import Literal
 
 from curation.canonical import later
 from curation.errors import require
@@ -88,6 +89,11 @@ class MetadataSection:
     given and no source is named. Where sources are named, what is given comes after them."""
     wordnet: dict[str, tuple[str, ...]] = later(factory=_no_files)
     """WordNets a language: a `dict` folder, a .tar.gz of one, or WN-LMF as .xml or .xml.gz."""
+    wordnet_names: dict[str, Literal["lemmas", "synsets"]] = later(
+        factory=lambda: {"en": "synsets", "ko": "lemmas"}
+    )
+    """What of a WordNet enters: the names of its synsets as [1] takes them, or all lemmas [2], also where a language is
+    not named."""
     wikipedia: dict[str, tuple[str, ...]] = later(factory=_no_files)
     """Wikipedia dumps a language, files or globs: `*-pages-articles*.xml.bz2`; multistream ones are split by their index."""
     words: dict[str, tuple[str, ...]] = later(factory=_no_files)
@@ -134,6 +140,10 @@ class MetadataSection:
             for lang, value in getattr(self, name).items():
                 allowed, held = _ALLOWED[name]
                 require(held(value), f"metadata.{name}.{lang}", value, allowed)
+        for lang, names in self.wordnet_names.items():
+            require(
+                names in {"lemmas", "synsets"}, f"metadata.wordnet_names.{lang}", names, "lemmas or synsets"
+            )
         require(self.max_chars >= 1, "metadata.max_chars", self.max_chars, "1 or more")
         _check_projects(self.pageview_projects)
 

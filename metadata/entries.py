@@ -7,7 +7,7 @@ Given lists (Parquet with columns lang, entry and, where there are, source and s
 import hashlib
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -76,27 +76,40 @@ def read_given(path: Path) -> Iterator[Entry]:
 
 
 def freeze(entries: Iterable[Entry], languages: Sequence[str], tally: Tally) -> dict[str, list[Entry]]:
-    """Return each language's list in the order given: NFC, and of equal entries the first; what leaves is counted."""
+    """Return each language's list in the order given: NFC, and of equal entries the first, with the sources of all.
+
+    What leaves is counted. An entry that was given once keeps `sources` as it was given.
+    """
     lists: dict[str, dict[str, Entry]] = {lang: {} for lang in languages}
     for given in entries:
         if given.lang not in lists:
             tally.drop(UNIT, Reason.OTHER_LANGUAGE)
             continue
         text = unicodedata.normalize("NFC", given.entry)
-        reason = _why_not(text)
+        reason = why_not(text)
+        first = lists[given.lang].get(text)
         if reason:
             tally.drop(UNIT, reason)
-        elif text in lists[given.lang]:
+        elif first is not None:
             ledger = tally.of(UNIT)
             ledger.rows_in += 1
             ledger.merged += 1
+            lists[given.lang][text] = _with_sources_of(first, given)
         else:
             tally.keep(UNIT)
-            lists[given.lang][text] = Entry(given.lang, text, given.source, given.score)
+            lists[given.lang][text] = replace(given, entry=text)
     return {lang: list(found.values()) for lang, found in lists.items()}
 
 
-def _why_not(text: str) -> Reason | None:
+def _with_sources_of(first: Entry, second: Entry) -> Entry:
+    sources = dict(first.all_sources)
+    for name, score in second.all_sources:
+        sources.setdefault(name, score)
+    return first if len(sources) == len(first.all_sources) else replace(first, sources=tuple(sources.items()))
+
+
+def why_not(text: str) -> Reason | None:
+    """Return why a text cannot be a line of a frozen list, or None."""
     if not text.strip():
         return Reason.EMPTY_TEXT
     unfit = "\0" in text or any(c in _LINE_BREAKS or "\ud800" <= c <= "\udfff" for c in text)
