@@ -60,6 +60,7 @@ class Reason(StrEnum):
     MAIN_PAGE = "main_page"
     COLON_TITLE = "colon_title"
     NO_VIEWS = "no_views"
+    NOT_A_NAME = "not_a_name"  # a word that is no noun, or a text that holds more than words of letters
     # metadata, units "unigrams", "bigrams", "titles", ...: what a source offers to a list
     BELOW_CUT = "below_cut"  # fewer occurrences or views, or a lower score, than the list asks for
     OVER_QUOTA = "over_quota"
