@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from curation.canonical import runtime
+from curation.canonical import later, runtime
 from curation.config_metadata import MetadataSection
 from curation.errors import require
 
 OnExisting = Literal["fail", "overwrite"]
+MATCH_MODES = ("metaclip1", "metaclip2", "word", "korean")  # of `curation.modes`
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +88,11 @@ class MatchSection:
     """Alt-texts to the entries they name."""
 
     mode: dict[str, str] = field(default_factory=lambda: {"en": "metaclip1", "ko": "metaclip2"})
-    """Matching mode a language: metaclip1 or metaclip2; metaclip2 where a language is not named."""
+    """Matching mode a language: metaclip1, metaclip2, word or korean; metaclip2 where a language is not named."""
+    fold_case: dict[str, bool] = later(factory=dict)
+    """Whether case is folded, a language; its mode must be `word`. Not where a language is not named."""
+    engine: Literal["auto", "spans", "daachorse", "pyahocorasick"] = runtime("auto")
+    """What finds the entries; all find the same. `auto`: the span table, and beside it the fastest automaton there is."""
     min_chars: int = 1
     """Shortest text after cleaning, characters."""
     max_chars: int = 2_000
@@ -103,7 +108,10 @@ class MatchSection:
 
     def __post_init__(self) -> None:
         for lang, mode in self.mode.items():
-            require(mode in {"metaclip1", "metaclip2"}, f"match.mode.{lang}", mode, "metaclip1 or metaclip2")
+            require(mode in MATCH_MODES, f"match.mode.{lang}", mode, f"one of {', '.join(MATCH_MODES)}")
+        for lang, folds in self.fold_case.items():
+            held = not folds or self.mode_of(lang) == "word"
+            require(held, f"match.fold_case.{lang}", folds, f"match.mode.{lang} must be word to fold case")
         require(
             0 < self.min_chars <= self.max_chars, "match.min_chars", self.min_chars, "1 to match.max_chars"
         )

@@ -1,115 +1,211 @@
 """Step "match": which metadata entries does an alt-text name? Table in: pairs. Table out: matches. `curate match`.
 
-metaclip1   Xu et al. 2023, section 3: entry and text each wrapped in a space, marks set apart, substring.
-metaclip2   the same for all languages ("MetaCLIP 2", 2025): an entry that begins or ends in a script without
-            spaces, or in a mark, gets no space on that side. Hangul is written with spaces.
-
-The text is matched as it is given: cleaning is `curation.text`'s, before it.
+How each mode reads a text stands in `curation.modes`. Texts are matched many at once: `match_columns` is what the stage calls,
+`match_batch` gives the same as lists, and `match` one text's, at the cost of a whole batch.
 """
 
-import re
-import string
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, cast, get_args
+from typing import Literal, NamedTuple, Protocol, get_args
 
+import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
-from curation.automaton import Automaton
+from curation.automaton import Automaton, Hits, fastest_automaton
+from curation.config import MATCH_MODES
 from curation.errors import ConfigError, Reason
-from curation.language import LanguageIdentifier, Verdict
+from curation.language import LanguageIdentifier
+from curation.modes import BLANKS, Batch, Reading, match_naive, space_entry, space_text
+from curation.spans import MAX_ENTRIES, SpanTable
 from curation.stage import Tally
 from curation.text import clean
 from metadata.entries import read_list
 
-Mode = Literal["metaclip1", "metaclip2"]
-Engine = Literal["auto", "pyahocorasick"]
+__all__ = [
+    "Matcher",
+    "PairMatcher",
+    "build_matcher",
+    "load_matcher",
+    "match_naive",
+    "space_entry",
+    "space_text",
+]
 
-MARKS = ",.;:?!`"  # the text's marks that are set apart by spaces
-BLANKS = "\t\n\r"  # the text's characters that become a space
-# First or last characters of an entry that need no space beside them (MetaCLIP 2's released ranges).
-_UNSPACED = re.compile(
-    "["
-    "\u4e00-\u9fff\u3400-\u4dbf\U00020000-\U0002a6df\U0002a700-\U0002ebef\uf900-\ufaff"  # CJK ideographs
-    "\u2e80-\u2eff\u2f00-\u2fdf\u2ff0-\u2fff"  # CJK radicals and description characters
-    "\u0e00-\u0e7f\u0e80-\u0eff\u1000-\u109f\u1780-\u17ff\u0f00-\u0fff"  # Thai, Lao, Burmese, Khmer, Tibetan
-    + re.escape(string.punctuation)
-    + "，。、；：？！“”‘’（）【】《》〈〉「」『』～—"
-    + "]"
-)
+Engine = Literal["auto", "spans", "daachorse", "pyahocorasick"]
+BATCH_CHARS = 1 << 16  # matched at once: what is made of them stays in a core's cache
+ID_BITS = 32  # of a text and an entry in one number
 
 
-def space_text(text: str) -> str:
-    """Return the text as both papers' modes match it: wrapped in spaces, marks set apart, blanks made spaces."""
-    spaced = f" {text} "
-    for mark in MARKS:
-        if mark in spaced:
-            spaced = spaced.replace(mark, f" {mark} ")
-    for blank in BLANKS:
-        if blank in spaced:
-            spaced = spaced.replace(blank, " ")
-    return spaced
+Longs = npt.NDArray[np.int64]
+Asked = tuple[int, float, str]  # the row of a text, the score of the language and its detector
 
 
-def space_entry(entry: str, mode: Mode) -> str:
-    """Return the pattern that stands for an entry. Raises ConfigError for an empty entry."""
-    if not entry:
-        raise ConfigError("an entry is empty: it would match every text")
-    if mode == "metaclip1":
-        return f" {entry} "
-    before = "" if _UNSPACED.match(entry[0]) else " "
-    after = "" if _UNSPACED.match(entry[-1]) else " "
-    return f"{before}{entry}{after}"
+class Matched(NamedTuple):
+    """What texts name in one language."""
+
+    lang: str
+    rows: Longs
+    """Of the texts, in their batch."""
+    scores: list[float]
+    detectors: list[str]
+    offsets: npt.NDArray[np.int32]
+    """Into the ids, one more than rows."""
+    ids: npt.NDArray[np.int32]
 
 
-def match_naive(text: str, entries: Sequence[str], mode: Mode) -> list[int]:
-    """Return what a matcher must find, by the papers' own words: the oracle."""
-    spaced = space_text(text)
-    first = {entry: position for position, entry in reversed(list(enumerate(entries)))}
-    return sorted(position for entry, position in first.items() if space_entry(entry, mode) in spaced)
+class Finder(Protocol):
+    """What finds entries in a batch of texts."""
+
+    def find(self, batch: Batch) -> Hits:
+        """Return the text and the entry of every hit, in any order, repeated as often as they occur."""
 
 
 class Matcher:
     """Finds the entries of one language in texts."""
 
-    def __init__(self, find: Callable[[str], list[int]], *, lang: str, mode: str, engine: str) -> None:
-        self._find = find
+    def __init__(
+        self,
+        reading: Reading,
+        finders: Sequence[tuple[Finder, npt.NDArray[np.int32]]],
+        *,
+        lang: str,
+        engine: str,
+    ) -> None:
+        """finders: each with the position in the list of every entry of its own; engine: what they are called."""
+        self._reading = reading
+        self._finders = finders
         self.lang = lang
-        self.mode = mode
+        self.mode = reading.mode
         self.engine = engine
 
     def match(self, text: str) -> list[int]:
         """Return the sorted, unique positions of the entries that the text names; total on any str."""
-        return self._find(space_text(text))
+        return self.match_batch([text])[0]
 
     def match_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """Return `match` of each text."""
-        find = self._find
-        return [find(space_text(text)) for text in texts]
+        offsets, ids = self.match_columns(list(texts))
+        found = ids.tolist()
+        return [found[start:stop] for start, stop in pairwise(offsets.tolist())]
+
+    def match_columns(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Return `match` of each text as columns: offsets (texts + 1,) into ids, where a text's stand sorted and unique."""
+        counts, ids = [np.zeros(1, np.int64)], [np.empty(0, np.int32)]
+        for part in _parts(texts):
+            keys = self._keys(self._reading.texts(part))
+            counts.append(np.bincount(keys >> ID_BITS, minlength=len(part)))
+            ids.append(keys.astype(np.int32))  # the lower half
+        return np.cumsum(np.concatenate(counts)), np.concatenate(ids)
+
+    def _keys(self, batch: Batch) -> npt.NDArray[np.int64]:
+        """Return text and position of all matches in one number, sorted and unique."""
+        hits = [
+            (text, positions[entry])
+            for finder, positions in self._finders
+            for text, entry in [finder.find(batch)]
+        ]
+        keys = np.concatenate(
+            [(text << ID_BITS) | position for text, position in hits] or [np.empty(0, np.int64)]
+        )
+        keys.sort()
+        first = np.ones(len(keys), np.bool_)
+        np.not_equal(keys[1:], keys[:-1], out=first[1:])
+        return keys[first]
 
 
-def build_matcher(entries: Sequence[str], *, lang: str, mode: str, engine: str = "auto") -> Matcher:
+def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
+    """Yield the texts in runs of about BATCH_CHARS characters; a longer text is a run of its own at worst."""
+    run = np.cumsum(np.fromiter(map(len, texts), np.int64, len(texts))) // BATCH_CHARS
+    cuts = [0, *(np.flatnonzero(run[1:] != run[:-1]) + 1).tolist(), len(texts)]
+    return (texts[start:stop] for start, stop in pairwise(cuts) if stop > start)
+
+
+class KoreanMatcher(Matcher):
+    """Finds the words of a Korean list: `curation.korean` behind the same calls."""
+
+    def __init__(self, entries: Sequence[str], *, lang: str) -> None:
+        """entries: those of equal text count as the first of them."""
+        from curation.korean import KoreanFinder
+
+        super().__init__(Reading("korean"), [], lang=lang, engine="korean")
+        first = _first_positions(entries, self._reading)
+        self._positions = np.fromiter(first.values(), np.int32, len(first))
+        self._find_batch = KoreanFinder(list(first)).find_batch
+
+    def match_columns(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
+        """Return `match` of each text as columns, as `Matcher` does."""
+        found = self._find_batch(texts)
+        offsets = np.zeros(len(texts) + 1, np.int64)
+        np.cumsum(np.fromiter(map(len, found), np.int64, len(found)), out=offsets[1:])
+        numbers = np.fromiter((one for of_text in found for one in of_text), np.int64, int(offsets[-1]))
+        return offsets, self._positions[numbers]
+
+
+def build_matcher(
+    entries: Sequence[str], *, lang: str, mode: str, engine: str = "auto", fold_case: bool = False
+) -> Matcher:
     """Build the matcher of a language's entries.
 
-    entries: the frozen list, in its order; positions in it are what `match` returns. Where two entries are equal, the
-    first one's position is returned. Raises ConfigError for an unknown mode or engine and for an empty entry.
+    entries: the frozen list, in its order; positions in it are what `match` returns. Where two entries are equal, with
+    `fold_case` where they are but for case, the first one's position is returned.
+    engine: `auto` and `spans` look entries between boundaries up in a span table, and find the rest (MetaCLIP 2's patterns
+    without a space) by the fastest automaton that is installed; the others find all by the automaton of that name.
+    Raises ConfigError for an unknown mode or engine, for an empty entry, and where case is to be folded in another mode than
+    `word`; MissingExtraError for an engine that is not installed.
     """
-    if mode not in get_args(Mode):
-        raise ConfigError(f"matching mode {mode!r} for {lang!r} is not known: {', '.join(get_args(Mode))}")
+    if mode not in MATCH_MODES:
+        raise ConfigError(f"matching mode {mode!r} for {lang!r} is not known: {', '.join(MATCH_MODES)}")
     if engine not in get_args(Engine):
         raise ConfigError(f"matching engine {engine!r} is not known: {', '.join(get_args(Engine))}")
-    patterns = [space_entry(entry, cast("Mode", mode)) for entry in entries]
-    return Matcher(Automaton(patterns).find_sorted, lang=lang, mode=mode, engine="pyahocorasick")
+    reading = Reading(mode, fold_case=fold_case)
+    if mode == "korean":
+        return KoreanMatcher(entries, lang=lang)
+    first = _first_positions(entries, reading)
+    whole = _by_spans(first, reading) if engine in {"auto", "spans"} else {}
+    rest = {entry: position for entry, position in first.items() if entry not in whole} if whole else first
+    automaton = engine if engine not in {"auto", "spans"} else fastest_automaton()
+    finders: list[tuple[Finder, npt.NDArray[np.int32]]] = []
+    if whole:
+        finders.append((SpanTable(list(whole), reading), _column(whole)))
+    if rest:
+        finders.append((Automaton(list(rest), reading, automaton), _column(rest)))
+    names = ["spans"] * bool(whole) + [automaton] * (bool(rest) or not whole)
+    return Matcher(reading, finders, lang=lang, engine="+".join(names))
+
+
+def _first_positions(entries: Sequence[str], reading: Reading) -> dict[str, int]:
+    """Return the entries as the mode reads them, each with its first position; none that no text can hold."""
+    first: dict[str, int] = {}
+    for position, entry in enumerate(entries):
+        first.setdefault(reading.entry(entry), position)
+    return {
+        entry: position for entry, position in first.items() if not any(blank in entry for blank in BLANKS)
+    }
+
+
+def _by_spans(first: Mapping[str, int], reading: Reading) -> dict[str, int]:
+    """Return the entries that a span table can find."""
+    whole = {entry: position for entry, position in first.items() if reading.is_whole(entry)}
+    return whole if len(whole) <= MAX_ENTRIES else {}
+
+
+def _column(positions: Mapping[str, int]) -> npt.NDArray[np.int32]:
+    return np.fromiter(positions.values(), np.int32, len(positions))
 
 
 @lru_cache(maxsize=8)
-def load_matcher(path: Path, sha256: str, *, lang: str, mode: str) -> Matcher:
-    """Return the matcher of a frozen list's file, built once a process; automata are never pickled.
+def load_matcher(
+    path: Path, sha256: str, *, lang: str, mode: str, engine: str = "auto", fold_case: bool = False
+) -> Matcher:
+    """Return the matcher of a frozen list's file, built once a process; what it is made of is never pickled.
 
     sha256: of the file, checked: a worker that lives on cannot serve an old list under a new name.
     """
-    return build_matcher(read_list(path, sha256), lang=lang, mode=mode)
+    return build_matcher(read_list(path, sha256), lang=lang, mode=mode, engine=engine, fold_case=fold_case)
 
 
 class PairMatcher:
@@ -124,6 +220,7 @@ class PairMatcher:
         max_chars: int,
     ) -> None:
         """matchers: by language, one for each language of the run."""
+        self.engines = {lang: matcher.engine for lang, matcher in matchers.items()}
         self._identifier = identifier
         self._matchers = matchers
         self._min_chars = min_chars
@@ -133,34 +230,47 @@ class PairMatcher:
         """Return the rows of table matches for a batch of table pairs, and those dropped with their `_reason`.
 
         A mixed text has a row in each of its languages where it names an entry; it is one pair in the tally.
+        Rows come a language after the other, then those dropped.
         """
-        keys, urls, texts = (pairs.column(name).to_pylist() for name in ("pair_id", "url", "text"))
-        rows: list[dict[str, Any]] = []
-        for key, url, text, found in zip(keys, urls, texts, self._found(keys, texts, tally), strict=True):
-            known = {"pair_id": key, "url": url, "text": text}
-            if isinstance(found, Reason):
-                tally.drop("pairs", found)
-                rows.append(known | {"_reason": str(found)})
-                continue
-            tally.keep("pairs")
-            for row in found:
-                tally.add(f"detector/{row['detector']}", 1)
-                tally.add(f"rows/{row['lang']}{'/mixed' if row['mixed'] else ''}", 1)
-                rows.append(known | row)
         fields = [field.with_nullable(True) for field in schema]
-        return pa.RecordBatch.from_pylist(rows, schema=pa.schema([*fields, pa.field("_reason", pa.string())]))
+        wanted = pa.schema([*fields, pa.field("_reason", pa.string())])
+        cleaned = [clean(text) for text in pairs.column("text").to_pylist()]
+        reasons, asked = self._judge(cleaned, pairs.column("pair_id").to_pylist(), tally)
+        found = {lang: self._match(lang, rows, cleaned) for lang, rows in asked.items()}
+        num_named = np.zeros(len(cleaned), np.int64)
+        for of_lang in found.values():
+            num_named[of_lang.rows] += 1
+        parts = [
+            _matched(pairs, cleaned, of_lang, num_named, wanted, tally=tally) for of_lang in found.values()
+        ]
+        dropped = [n for n, reason in enumerate(reasons) if reason or not num_named[n]]
+        why = [reasons[n] or Reason.NO_MATCH for n in dropped]
+        for reason, rows in Counter(why).items():
+            tally.drop("pairs", reason, rows)
+        tally.keep("pairs", len(cleaned) - len(dropped))
+        parts.append(
+            _columns(pairs, pa.array(dropped, pa.int32()), {"_reason": pa.array(map(str, why))}, wanted)
+        )
+        return pa.concat_batches(parts)
 
-    def _found(
-        self, keys: list[str], texts: list[str], tally: Tally
-    ) -> Iterator[list[dict[str, Any]] | Reason]:
-        """Yield each text's rows, a language each, or why it has none."""
-        cleaned = [clean(text) for text in texts]
-        unfit = [self._why_not(text) for text in cleaned]
-        fit = [n for n, reason in enumerate(unfit) if reason is None]
+    def _judge(
+        self, cleaned: Sequence[str], keys: Sequence[str], tally: Tally
+    ) -> tuple[list[Reason | None], dict[str, list[Asked]]]:
+        """Return why texts are not matched, None for those that are, and what is asked in each language."""
+        reasons = [self._why_not(text) for text in cleaned]
+        fit = [n for n, reason in enumerate(reasons) if reason is None]
         verdicts = self._identifier.identify_batch([cleaned[n] for n in fit], [keys[n] for n in fit])
-        verdict_of = dict(zip(fit, verdicts, strict=True))
-        for n, reason in enumerate(unfit):
-            yield reason or self._rows_of(cleaned[n], verdict_of[n], tally)
+        asked: dict[str, list[Asked]] = {lang: [] for lang in self._matchers}
+        for n, verdict in zip(fit, verdicts, strict=True):
+            if verdict.lang is None:
+                reasons[n] = verdict.reason or Reason.NO_LANGUAGE
+                continue
+            asked[verdict.lang].append((n, verdict.score, verdict.detector))
+            if verdict.mixed_lang:
+                asked[verdict.mixed_lang].append((n, verdict.mixed_score, verdict.detector))
+        for detector, texts in Counter(verdict.detector for verdict in verdicts).items():
+            tally.add(f"asked/{detector}", texts)
+        return reasons, asked
 
     def _why_not(self, text: str) -> Reason | None:
         if not text:
@@ -169,21 +279,54 @@ class PairMatcher:
             return Reason.TOO_SHORT
         return Reason.TOO_LONG if len(text) > self._max_chars else None
 
-    def _rows_of(self, text: str, verdict: Verdict, tally: Tally) -> list[dict[str, Any]] | Reason:
-        tally.add(f"asked/{verdict.detector}", 1)
-        if verdict.lang is None:
-            return verdict.reason or Reason.NO_LANGUAGE
-        scores = {verdict.lang: verdict.score}
-        if verdict.mixed_lang:
-            scores[verdict.mixed_lang] = verdict.mixed_score
-        matched = {lang: self._matchers[lang].match(text) for lang in scores}
-        named = {lang: ids for lang, ids in matched.items() if ids}
-        if not named:
-            return Reason.NO_MATCH
-        return [
-            {
-                "lang": lang, "clean_text": text, "lang_score": scores[lang], "detector": verdict.detector,
-                "mixed": len(named) > 1, "entry_ids": ids,
-            }
-            for lang, ids in named.items()
-        ]  # fmt: skip
+    def _match(self, lang: str, asked: Sequence[Asked], cleaned: Sequence[str]) -> Matched:
+        """Return what the texts that are asked in a language name in it."""
+        offsets, ids = self._matchers[lang].match_columns([cleaned[n] for n, _, _ in asked])
+        counts = np.diff(offsets)
+        named = np.flatnonzero(counts)
+        kept = [asked[n] for n in named.tolist()]
+        rows, scores, detectors = (
+            (list(column) for column in zip(*kept, strict=True)) if kept else ([], [], [])
+        )
+        ends = np.concatenate([[0], np.cumsum(counts[named])]).astype(np.int32)
+        return Matched(lang, np.array(rows, np.int64), scores, detectors, ends, ids)
+
+
+def _matched(
+    pairs: pa.RecordBatch,
+    cleaned: Sequence[str],
+    found: Matched,
+    num_named: Longs,
+    wanted: pa.Schema,
+    *,
+    tally: Tally,
+) -> pa.RecordBatch:
+    """Return the rows of table matches in one language, counted."""
+    mixed = num_named[found.rows] > 1
+    rows = pa.array(found.rows, pa.int32())
+    for name, count in (
+        *((f"detector/{detector}", count) for detector, count in Counter(found.detectors).items()),
+        (f"rows/{found.lang}", int((~mixed).sum())),
+        (f"rows/{found.lang}/mixed", int(mixed.sum())),
+    ):
+        if count:
+            tally.add(name, count)
+    columns = {
+        "lang": pa.repeat(found.lang, len(rows)),
+        "clean_text": pa.array([cleaned[n] for n in found.rows.tolist()], pa.string()),
+        "lang_score": pa.array(found.scores, pa.float64()),
+        "detector": pa.array(found.detectors, pa.string()),
+        "mixed": pa.array(mixed),
+        "entry_ids": pa.ListArray.from_arrays(found.offsets, found.ids, type=wanted.field("entry_ids").type),
+    }
+    return _columns(pairs, rows, columns, wanted)
+
+
+def _columns(
+    pairs: pa.RecordBatch, rows: pa.Array, columns: Mapping[str, pa.Array], wanted: pa.Schema
+) -> pa.RecordBatch:
+    """Return some rows of the pairs with columns beside theirs; null where neither has one."""
+    known = {name: pairs.column(name).take(rows) for name in ("pair_id", "url", "text")} | dict(columns)
+    return pa.RecordBatch.from_arrays(
+        [known.get(field.name, pa.nulls(len(rows), field.type)) for field in wanted], schema=wanted
+    )

@@ -48,6 +48,8 @@ def _match(stage: OpenStage) -> None:
 
     def match(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
         matcher = shipped.open()
+        for lang, engine in matcher.engines.items():
+            tally.add(f"engine/{lang}/{engine}", 1)
         for batch in batches:
             yield matcher.match_pairs(batch, schema, tally)
 
@@ -61,7 +63,7 @@ def _match(stage: OpenStage) -> None:
     stage.notes["asked"] = _sums(tally, "asked/")
     identifier = language_identifier(config.run.languages, config.match.lid_model)
     stage.notes["lid_model_sha256"] = identifier.model_sha256
-    stage.notes["engine"] = "pyahocorasick"
+    stage.notes["engine"] = _engines(tally)
     stage.notes["lists"] = {lang: item.sha256 for lang, item in lists.items()}
 
 
@@ -69,6 +71,15 @@ def _sums(tally: Tally, prefix: str) -> dict[str, int]:
     return {
         name.removeprefix(prefix): tally.sums[name] for name in sorted(tally.sums) if name.startswith(prefix)
     }
+
+
+def _engines(tally: Tally) -> dict[str, str]:
+    """Return the engine that the executors' tasks matched each language by; more than one where their machines differ."""
+    used: dict[str, list[str]] = {}
+    for name in _sums(tally, "engine/"):
+        lang, _, engine = name.partition("/")
+        used.setdefault(lang, []).append(engine)
+    return {lang: ", ".join(engines) for lang, engines in used.items()}
 
 
 @dataclass(frozen=True)
@@ -101,7 +112,14 @@ class ShippedMatcher:
             seed=self.run.seed,
         )
         matchers = {
-            lang: load_matcher(Path(SparkFiles.get(name)), sha256, lang=lang, mode=section.mode_of(lang))
+            lang: load_matcher(
+                Path(SparkFiles.get(name)),
+                sha256,
+                lang=lang,
+                mode=section.mode_of(lang),
+                engine=section.engine,
+                fold_case=section.fold_case.get(lang, False),
+            )
             for lang, (name, sha256) in self.lists.items()
         }
         return PairMatcher(identifier, matchers, min_chars=section.min_chars, max_chars=section.max_chars)
