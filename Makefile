@@ -19,7 +19,7 @@ $(VENV)/.made:
 
 $(VENV)/.setup: $(VENV)/.made pyproject.toml constraints.txt
 	@echo "installing bicurate with faiss-cpu, torch and the report's libraries into $(VENV) (about 3 GB, some minutes)"
-	$(PIP) -e '.[cpu,train,report]'
+	$(PIP) -e '.[cpu,train,report,fast]'
 	@touch $@
 
 $(VENV)/.dev: $(VENV)/.setup
