@@ -6,7 +6,8 @@ words (eojeols) apart, and of each the longest row of nouns that touch is the wo
 The nouns of a compound are counted too. Numerals, pronouns, dependent nouns and Latin words alone are none.
 
 What may be a noun with its particle is not counted: a noun that Kiwi does not know and that ends as a particle would after
-it, and a noun of one syllable that is a particle's. The noun is found where it stands with another particle.
+it; a noun of one syllable that is a particle's; a compound that is a known noun with a particle (김 + 프로, 김프 + 로). The
+noun is found where it stands with another particle.
 """
 
 from collections.abc import Iterator
@@ -34,7 +35,7 @@ PARTICLES = frozenset().union(*_AFTER.values())
 _LONGEST_PARTICLE = max(map(len, PARTICLES))
 _NO_CODA, _CODA_L = 0, 8  # of a syllable's 28 codas
 
-_PLURAL = "들"
+_NO_SUFFIX = frozenset({"들", "이"})  # the plural; and 이 after a name, which Kiwi also sees in the particle
 _NOUNS = frozenset({"NNG", "NNP"})
 _INSIDE = frozenset({"NNG", "NNP", "XPN", "XSN", "XR", "SL", "SH", "SN"})
 _COUNTERS = frozenset({"NNB", "NR"})
@@ -138,21 +139,20 @@ def _chains(piece: str, tokens: list[Any]) -> Iterator[list[_Part]]:
     chain: list[_Part] = []
     for n, token in enumerate(tokens):
         part = _Part(piece[token.start : token.end], token.tag, token.start, token.end, token.oov)
-        following = tokens[n + 1] if n + 1 < len(tokens) else None
-        touched = following is not None and following.start == token.end
+        following = [after.tag for after in tokens[n + 1 : n + 2] if after.start == token.end]
         fits = part.tag in _INSIDE and part.text == token.form and _fits(part, chain)
-        if part.tag == "SN" and touched and following.tag in _COUNTERS:
+        if part.tag == "SN" and not _COUNTERS.isdisjoint(following):
             fits = False  # 5월, 3마리: a number of something
         if fits:
             chain.append(part)
-        if chain and (not fits or not touched):
+        if chain and not (fits and following):
             yield from _trimmed(chain)
             chain = []
 
 
 def _fits(part: _Part, chain: list[_Part]) -> bool:
     if part.tag == "XSN":
-        return bool(chain) and part.text != _PLURAL and chain[-1].tag != "XPN"
+        return bool(chain) and part.text not in _NO_SUFFIX and chain[-1].tag != "XPN"
     return part.tag != "SN" or bool(chain)
 
 
@@ -169,9 +169,23 @@ def _word_of(chain: list[_Part]) -> tuple[str, list[str]]:
     if len(chain) == 1:
         return ("" if _doubtful(chain[0]) else word), []
     inner = [part.text for part in chain if part.tag in _NOUNS and not _doubtful(part)]
-    last = chain[-1]
-    clear = not _doubtful(last) or (last.tag in _NOUNS and not last.unknown and not ending_particle(word))
-    return (word if clear and len(chain) <= MAX_PARTS else ""), inner
+    clear = len(chain) <= MAX_PARTS and not _may_end_in_particle(word, chain[-1])
+    return (word if clear else ""), inner
+
+
+def _may_end_in_particle(word: str, last: _Part) -> bool:
+    """Whether a compound may be a noun with its particle, which Kiwi took apart elsewhere."""
+    particle = ending_particle(word)
+    if not particle:
+        return last.unknown and last.text in PARTICLES
+    cut_inside = len(last.text) > len(particle) and _is_known_noun(word[: -len(particle)])
+    return _doubtful(last) or cut_inside
+
+
+@lru_cache(maxsize=50_000)
+def _is_known_noun(word: str) -> bool:
+    tokens = load_kiwi().tokenize(word)
+    return len(tokens) == 1 and tokens[0].tag in _NOUNS and not tokens[0].oov
 
 
 def _doubtful(part: _Part) -> bool:
