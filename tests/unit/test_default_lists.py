@@ -71,7 +71,16 @@ def test_every_entry_keeps_its_sources(lists: dict[str, list[Entry]]) -> None:
 
 def test_things_of_alt_texts_are_in_both_lists(lists: dict[str, list[Entry]]) -> None:
     texts = {lang: {entry.entry for entry in entries} for lang, entries in lists.items()}
-    assert {"dog", "dogs", "London", "Golden Gate Bridge", "South Korea", "red heart", "Seoul"} <= texts["en"]
+    assert {
+        "dog",
+        "dogs",
+        "London",
+        "Golden Gate Bridge",
+        "South Korea",
+        "Icon",
+        "red heart",
+        "Seoul",
+    } <= texts["en"]
     assert {"고양이", "강아지", "꽃", "대한민국", "서울", "자전거", "부산", "사진", "컴퓨터"} <= texts["ko"]
 
 
