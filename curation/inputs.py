@@ -42,16 +42,27 @@ def find_inputs(section: ExtractSection) -> list[InputFile]:
     """
     if not section.inputs:
         raise ConfigError('extract.inputs is empty: name files or globs, such as "wat/*.warc.wat.gz"')
+    return [
+        file._replace(is_pool=section.format == "pool" or (section.format == "auto" and file.is_pool))
+        for file in find_files(section.inputs, section.root)
+    ]
+
+
+def find_files(patterns: Sequence[str], root: str | None = None) -> list[InputFile]:
+    """Return the files of patterns, sorted, each once, named from `root` or from their longest common folder.
+
+    Raises InputError that names the pattern where a file is missing or cannot be opened, or where one lies outside the root.
+    """
     infos: dict[str, Mapping[str, Any]] = {}
-    for pattern in section.inputs:
+    for pattern in patterns:
         infos |= _expand(pattern)
     addresses = sorted(infos)
-    root = _root(section.root, addresses)
+    cut = _root(root, addresses)
     return [
         InputFile(
             address,
-            address.removeprefix(root),
-            section.format == "pool" or (section.format == "auto" and address.endswith(".parquet")),
+            address.removeprefix(cut),
+            address.endswith(".parquet"),
             infos[address].get("size"),
             _stamp(infos[address]),
         )

@@ -18,9 +18,11 @@ from typing import Any
 from curation.config import RunConfig
 from curation.errors import ConfigError, MissingExtraError, StageError
 from curation.stage import RECORD, Record, locate, read_record, write_atomically
+from metadata.plan import check_extra
 
 SUMMARY = "summary.json"
 EXTRAS = {"faiss": "cpu", "torch": "train", "tokenizers": "train", "matplotlib": "report", "jinja2": "report"}
+OWN_PROGRESS = {"download", "metadata"}  # they show their own: in addresses, and only where Spark works
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Stage:
 
 STAGES: dict[str, Stage] = {
     "extract": Stage("curation.spark.extract:run", "extract", "WAT files or Parquet pools into pairs of address and text"),
-    "metadata": Stage("metadata.entries:run", "metadata", "given entry lists into the frozen form"),
+    "metadata": Stage("curation.spark.metadata:run", "metadata", "freeze the entry lists: given ones, the default, or built from dumps and WordNet"),
     "match": Stage("curation.spark.match:run", "match", "clean the texts, tell their language, find the entries they name"),
     "count": Stage("curation.spark.count:run", None, "count the matches of each entry"),
     "balance": Stage("curation.spark.balance:run", "balance", "choose what to download: cap the head, keep the tail"),
@@ -115,8 +117,8 @@ def _missing(stage: str, module: str) -> MissingExtraError:
 
 
 def _progress(name: str) -> AbstractContextManager[None]:
-    """Show the tasks of a Spark stage; download shows its own, in addresses."""
-    if not STAGES[name].path.startswith("curation.spark.") or name == "download":
+    """Show the tasks of a Spark stage."""
+    if not STAGES[name].path.startswith("curation.spark.") or name in OWN_PROGRESS:
         return nullcontext()
     watch: Callable[[str], AbstractContextManager[None]] = import_module("curation.spark.progress").watch
     return watch(name)
@@ -132,6 +134,8 @@ def run_all(config: RunConfig, *, until: str | None = None) -> Iterator[Record]:
     """Run the stages in their order, skipping what is done; yield each one's record; write the summary after each."""
     check_until(until)
     check_extras(until)
+    if until != next(iter(STAGES)):  # before the hours of extract
+        check_extra(config.metadata, config.run.languages)
     for name in STAGES:
         record = run_one(config, name)
         write_summary(config)

@@ -1,6 +1,6 @@
-"""Given entry lists into the frozen form.
+"""Freeze the entry lists: given ones, the default, or built from dumps and WordNet.
 
-`python jobs/build_metadata.py --config run.toml`
+`spark-submit --py-files dist/bicurate.zip jobs/build_metadata.py --config run.toml`; given lists need no Spark.
 """
 
 import sys

@@ -13,11 +13,9 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.config import RunConfig
-from curation.config_metadata import MetadataSection
 from curation.errors import InputError, Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES
-from curation.stage import OpenStage, Record, StageSpec, Tally, file_identity, run_stage
+from curation.stage import OpenStage, Record, StageSpec, Tally
 
 SPEC = StageSpec(name="metadata", section="metadata", version=1, run_keys=("languages",))
 UNIT = "entries"
@@ -144,23 +142,6 @@ def frozen_lists(record: Record) -> dict[str, EntryList]:
         lang: EntryList(lang, record.path / note["file"], note["sha256"], note["entries"])
         for lang, note in notes.items()
     }
-
-
-def run(config: RunConfig) -> Record:
-    """Freeze the given lists."""
-    section = config.metadata
-    if not section.entries:
-        raise InputError("no entry lists are given: set metadata.entries, or pass --entries FILE ...")
-    files = [Path(name) for name in section.entries]
-    externals = [file_identity(path) for path in files]
-    return run_stage(config, SPEC, lambda stage: _freeze_given(stage, section), externals=externals)
-
-
-def _freeze_given(stage: OpenStage, section: MetadataSection) -> None:
-    tally = Tally()
-    given = (entry for name in section.entries for entry in read_given(Path(name)))
-    write_lists(stage, freeze(given, stage.config.run.languages, tally))
-    stage.add(tally.of(UNIT))
 
 
 def write_lists(stage: OpenStage, lists: Mapping[str, Sequence[Entry]]) -> None:

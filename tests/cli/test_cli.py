@@ -50,7 +50,7 @@ def test_nothing_of_a_stage_is_imported_for_help() -> None:
     [
         (["matches"], "no verb is called 'matches'"),
         (["match", "--config", "none.toml"], "none.toml"),
-        (["metadata"], "no entry lists are given"),
+        (["metadata", "shw"], "there are build, diff, show"),
         (["metadata", "--entries", "none.parquet"], "none.parquet"),
         (["count"], "run 'curate metadata' first"),
         (["run", "--until", "matching"], "matching"),
