@@ -40,9 +40,8 @@ _HANGUL_NAME = re.compile(r"[가-힣]+(?: [가-힣]+)*")
 _LATIN_WORD = re.compile(
     r"[a-z\u00df-\u00f6\u00f8-\u00ff\u0153]+(?:['-][a-z\u00df-\u00f6\u00f8-\u00ff\u0153]+)*"
 )
-MIN_CENTIBELS = (
-    -680
-)  # of English words: 1.6 in ten million; below, half are misspelt, foreign or parts of names
+# Of English words: 1.6 in ten million; below, half are misspelt, foreign or parts of names.
+MIN_CENTIBELS = -680
 MIN_CENTIBELS_TITLED = -600  # one in a million: wordfreq folds case, alt-texts do not ("Icon Next Field")
 # People, for names in Latin letters: smaller places are often common words, or seldom written so.
 MIN_CITY = 100_000
