@@ -7,7 +7,7 @@ How each mode reads a text stands in `curation.modes`. Texts are matched many at
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
-from itertools import pairwise
+from itertools import compress, pairwise
 from pathlib import Path
 from typing import Literal, NamedTuple, Protocol, get_args
 
@@ -132,9 +132,8 @@ class KoreanMatcher(Matcher):
         from curation.korean import KoreanFinder
 
         super().__init__(Reading("korean"), [], lang=lang, engine="korean")
-        first = _first_positions(entries, self._reading)
-        self._positions = np.fromiter(first.values(), np.int32, len(first))
-        self._find_batch = KoreanFinder(list(first)).find_batch
+        found, self._positions = _distinct(entries, self._reading)
+        self._find_batch = KoreanFinder(found).find_batch
 
     def match_columns(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Return `match` of each text as columns, as `Matcher` does."""
@@ -164,37 +163,37 @@ def build_matcher(
     reading = Reading(mode, fold_case=fold_case)
     if mode == "korean":
         return KoreanMatcher(entries, lang=lang)
-    first = _first_positions(entries, reading)
-    whole = _by_spans(first, reading) if engine in {"auto", "spans"} else {}
-    rest = {entry: position for entry, position in first.items() if entry not in whole} if whole else first
+    found, positions = _distinct(entries, reading)
+    by_span = engine in {"auto", "spans"} and len(found) <= MAX_ENTRIES
+    is_whole = np.fromiter(map(reading.is_whole, found), np.bool_, len(found)) & by_span
     automaton = engine if engine not in {"auto", "spans"} else fastest_automaton()
     finders: list[tuple[Finder, npt.NDArray[np.int32]]] = []
-    if whole:
-        finders.append((SpanTable(list(whole), reading), _column(whole)))
-    if rest:
-        finders.append((Automaton(list(rest), reading, automaton), _column(rest)))
-    names = ["spans"] * bool(whole) + [automaton] * (bool(rest) or not whole)
+    if is_whole.any():
+        finders.append((SpanTable(_chosen(found, is_whole), reading), positions[is_whole]))
+    if not is_whole.all():
+        finders.append((Automaton(_chosen(found, ~is_whole), reading, automaton), positions[~is_whole]))
+    by_automaton = not is_whole.all() or not by_span
+    names = ["spans"] * bool(is_whole.any() or not by_automaton) + [automaton] * by_automaton
     return Matcher(reading, finders, lang=lang, engine="+".join(names))
 
 
-def _first_positions(entries: Sequence[str], reading: Reading) -> dict[str, int]:
-    """Return the entries as the mode reads them, each with its first position; none that no text can hold."""
-    first: dict[str, int] = {}
-    for position, entry in enumerate(entries):
-        first.setdefault(reading.entry(entry), position)
-    return {
-        entry: position for entry, position in first.items() if not any(blank in entry for blank in BLANKS)
+def _distinct(entries: Sequence[str], reading: Reading) -> tuple[list[str], npt.NDArray[np.int32]]:
+    """Return the entries as the mode reads them, each once with its first position; none that no text can hold."""
+    read = [reading.entry(entry) for entry in entries]
+    first = dict.fromkeys(read)
+    if len(first) == len(read) and not any(blank in "".join(read) for blank in BLANKS):
+        return read, np.arange(len(read), dtype=np.int32)
+    places: dict[str, int] = {}
+    for position, entry in enumerate(read):
+        places.setdefault(entry, position)
+    kept = {
+        entry: position for entry, position in places.items() if not any(blank in entry for blank in BLANKS)
     }
+    return list(kept), np.fromiter(kept.values(), np.int32, len(kept))
 
 
-def _by_spans(first: Mapping[str, int], reading: Reading) -> dict[str, int]:
-    """Return the entries that a span table can find."""
-    whole = {entry: position for entry, position in first.items() if reading.is_whole(entry)}
-    return whole if len(whole) <= MAX_ENTRIES else {}
-
-
-def _column(positions: Mapping[str, int]) -> npt.NDArray[np.int32]:
-    return np.fromiter(positions.values(), np.int32, len(positions))
+def _chosen(entries: list[str], chosen_E: npt.NDArray[np.bool_]) -> list[str]:
+    return entries if chosen_E.all() else list(compress(entries, chosen_E))
 
 
 @lru_cache(maxsize=8)

@@ -31,6 +31,7 @@ MIX = np.uint64(0xD6E8FEB86659FD93)  # odd: spreads a hash over its high bits
 VALUE_BITS = 26  # of a slot: the entry's number + 1, and a flag; the other 38 are of the hash
 MORE = 1  # flag: some entry goes on beyond this span
 MAX_ENTRIES = (1 << (VALUE_BITS - 1)) - 1
+FILL_ENTRIES = 1 << 16  # hashed at once, which bounds what is held meanwhile
 KEPT_POWERS = 1 << 18  # of the base, kept from batch to batch
 
 
@@ -43,7 +44,8 @@ class SpanTable:
             raise CurationError(f"{len(entries)} entries are too many for the span table: {MAX_ENTRIES}")
         for base in bases:
             self._powers = _Powers(base)
-            if self._fill(reading.entries(entries)):
+            self._begins_in_gap = False
+            if self._fill(entries, reading):
                 return
         raise CurationError("no base of the span table tells all entries apart")
 
@@ -84,24 +86,39 @@ class SpanTable:
         number = np.flatnonzero(ends > starts)  # a start with an end at once is before a gap
         return starts[number], number, ends
 
-    def _fill(self, batch: Batch) -> bool:
+    def _fill(self, entries: Sequence[str], reading: Reading) -> bool:
         """Fill the table with entries; return whether each of them is told from all others."""
-        points_N = self._points = batch.points
-        breaks = np.flatnonzero(points_N == ord(BREAK))
-        starts = self._starts = np.concatenate([[0], breaks + 1]).astype(np.int64)
-        stops = np.append(breaks, len(points_N))
-        self._lengths = stops - starts
-        sums = self._powers.sums_of_each(points_N, starts, self._lengths)
-        _, may_end = boundaries(batch.kinds)
+        hashed = [
+            self._hash(reading.entries(entries[start : start + FILL_ENTRIES]))
+            for start in range(0, len(entries), FILL_ENTRIES)
+        ]
+        points, lengths, hashes, begun = (list(part) for part in zip(*hashed, strict=True))
+        self._points, self._lengths = np.concatenate(points), np.concatenate(lengths)
+        self._starts = np.cumsum(self._lengths, dtype=np.int32) - self._lengths
+        hashes_E = np.concatenate(hashes)
+        self._insert(hashes_E, np.unique(np.concatenate(begun)))
+        return bool((self._look_up(hashes_E) >> 1 == np.arange(1, len(hashes_E) + 1)).all())
+
+    def _hash(self, batch: Batch) -> tuple[Points, npt.NDArray[np.int32], Hashes, Hashes]:
+        """Return entries' characters one after the other, their lengths, their hashes, and those of what they begin with."""
+        points_N, kinds_N = batch.points, batch.kinds
+        is_break = points_N == ord(BREAK)
+        breaks = np.flatnonzero(is_break)
+        starts, stops = np.concatenate([[0], breaks + 1]), np.append(breaks, len(points_N))
+        self._begins_in_gap |= bool((kinds_N[starts] == GAP).any())
+        sums = self._powers.sums_of_each(points_N, starts, stops - starts)
+        _, may_end = boundaries(kinds_N)
         inner = np.flatnonzero(may_end)
         owner = np.searchsorted(breaks, inner)
         inside = (inner > starts[owner]) & (inner < stops[owner])
         inner, owner = inner[inside], owner[inside]
-        self._begins_in_gap = bool((batch.kinds[starts] == GAP).any())
-        hashes = sums[stops] - sums[starts]
-        begun = np.unique(sums[inner] - sums[starts[owner]])
-        self._insert(hashes, begun)
-        return bool((self._look_up(hashes) >> 1 == np.arange(1, len(hashes) + 1)).all())
+        lengths = (stops - starts).astype(np.int32)
+        return (
+            points_N[~is_break],
+            lengths,
+            sums[stops] - sums[starts],
+            np.unique(sums[inner] - sums[starts[owner]]),
+        )
 
     def _insert(self, hashes_E: Hashes, begun: Hashes) -> None:
         """Make the table of entries and of what some entry only begins with."""
