@@ -20,7 +20,7 @@ from curation.config import MATCH_MODES
 from curation.errors import ConfigError, Reason
 from curation.language import LanguageIdentifier
 from curation.modes import BLANKS, Batch, Reading, match_naive, space_entry, space_text
-from curation.spans import MAX_ENTRIES, SpanTable
+from curation.spans import MAX_ENTRIES, MAX_LENGTH, SpanTable
 from curation.stage import Tally
 from curation.text import clean
 from metadata.entries import read_list
@@ -152,7 +152,7 @@ def build_matcher(
     entries: the frozen list, in its order; positions in it are what `match` returns. Where two entries are equal, with
     `fold_case` where they are but for case, the first one's position is returned.
     engine: `auto` and `spans` look entries between boundaries up in a span table, and find the rest (MetaCLIP 2's patterns
-    without a space) by the fastest automaton that is installed; the others find all by the automaton of that name.
+    without a space, and very long entries) by the fastest automaton that is installed; the others find all by the automaton of that name.
     Raises ConfigError for an unknown mode or engine, for an empty entry, and where case is to be folded in another mode than
     `word`; MissingExtraError for an engine that is not installed.
     """
@@ -165,7 +165,8 @@ def build_matcher(
         return KoreanMatcher(entries, lang=lang)
     found, positions = _distinct(entries, reading)
     by_span = engine in {"auto", "spans"} and len(found) <= MAX_ENTRIES
-    is_whole = np.fromiter(map(reading.is_whole, found), np.bool_, len(found)) & by_span
+    whole = (len(entry) <= MAX_LENGTH and reading.is_whole(entry) for entry in found)
+    is_whole = np.fromiter(whole, np.bool_, len(found)) & by_span
     automaton = engine if engine not in {"auto", "spans"} else fastest_automaton()
     finders: list[tuple[Finder, npt.NDArray[np.int32]]] = []
     if is_whole.any():

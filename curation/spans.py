@@ -5,8 +5,8 @@ modes are such too: they begin at a boundary of the text and end at one. A batch
 of a span, the sum of (point + 1) B^place mod 2^64 from its start on, comes from one running sum over the array for any span.
 From each place where an entry may start, the span to the first place where one may end is looked up in a table of the entries'
 hashes, then to the second, for as long as some entry goes on beyond it. What the table answers is compared character by
-character, so that a hash decides nothing. Time is linear in the text for a given list: steps from a start are at most the
-places to end at in the longest entry that the text begins to spell.
+character, so that a hash decides nothing. Entries are of MAX_LENGTH characters at most, so there are no more steps than that from
+a start, whatever the text; where no entry goes on there is one.
 """
 
 from collections.abc import Sequence
@@ -31,6 +31,9 @@ MIX = np.uint64(0xD6E8FEB86659FD93)  # odd: spreads a hash over its high bits
 VALUE_BITS = 26  # of a slot: the entry's number + 1, and a flag; the other 38 are of the hash
 MORE = 1  # flag: some entry goes on beyond this span
 MAX_ENTRIES = (1 << (VALUE_BITS - 1)) - 1
+MAX_LENGTH = (
+    128  # characters of an entry, which bounds the steps from a start, so that any text takes linear time
+)
 FILL_ENTRIES = 1 << 16  # hashed at once, which bounds what is held meanwhile
 KEPT_POWERS = 1 << 18  # of the base, kept from batch to batch
 
@@ -39,7 +42,7 @@ class SpanTable:
     """Finds entries that begin and end at boundaries, in a batch of texts."""
 
     def __init__(self, entries: Sequence[str], reading: Reading, *, bases: Sequence[int] = BASES) -> None:
-        """entries: one at least, none empty, all different, without BLANKS, as the mode reads them."""
+        """entries: one at least, none empty or longer than MAX_LENGTH, all different, without BLANKS, as the mode reads them."""
         if len(entries) > MAX_ENTRIES:
             raise CurationError(f"{len(entries)} entries are too many for the span table: {MAX_ENTRIES}")
         for base in bases:
