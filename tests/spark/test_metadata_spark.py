@@ -14,6 +14,7 @@ import pytest
 from curation.config import MetadataSection, RunConfig, RunSection
 from curation.errors import ConfigError, InputError, MissingExtraError, Reason
 from curation.spark.metadata import build, find_sources, run
+from curation.spark.ngrams import _ngrams
 from curation.stage import Record, Tally, identity, run_stage
 from metadata import plan
 from metadata.entries import SPEC, Entry
@@ -267,3 +268,35 @@ def test_all_kinds_of_small_sources_need_no_spark(tmp_path: Path, monkeypatch: p
     assert [row["entry"] for row in rows[:100]] == [str(number) for number in range(100)]
     assert {row["entry"] for row in rows[100:]} == {"dog", "cat"}
     assert {item["source"] for item in rows[7]["sources"]} >= {"number"}
+
+
+@pytest.mark.slow
+def test_the_real_sample_as_a_multistream_dump_gives_the_same_counts(shared: Path, tmp_path: Path) -> None:
+    """The sample's own pages, forty to a stream, read in ranges: the counts add up to those of the whole."""
+    sample = shared / "sources/enwiki-sample-pages-articles.xml.bz2"
+    text = bz2.decompress(sample.read_bytes()).decode()
+    begin, end = text.index("<page>"), text.rindex("</page>") + len("</page>")
+    parts = [f"{part}</page>\n" for part in text[begin:end].split("</page>")[:120]]
+    plain = tmp_path / "enwiki-pages-articles.xml.bz2"
+    plain.write_bytes(bz2.compress((text[:begin] + "".join(parts) + "</mediawiki>").encode()))
+    path = tmp_path / "enwiki-pages-articles-multistream.xml.bz2"
+    body, index = bz2.compress(text[:begin].encode()), ""
+    for first in range(0, len(parts), 40):
+        index += "".join(f"{len(body)}:{n}:T\n" for n in range(first, first + 40))
+        body += bz2.compress("".join(parts[first : first + 40]).encode())
+    path.write_bytes(body + bz2.compress(b"</mediawiki>"))
+    index_path = tmp_path / "enwiki-pages-articles-multistream-index.txt.bz2"
+    index_path.write_bytes(bz2.compress(index.encode()))
+    found = []
+    for dump in (plain, path):
+        sums: Counter[tuple[str, str]] = Counter()
+        tally = Tally()
+        ranges = dump_ranges([str(dump)], streams_per_range=1)
+        for part in ranges:
+            for batch in _ngrams("en", part, tally):
+                for row in batch.to_pylist():
+                    sums[row["kind"], row["text"]] += row["count"]
+        found.append((sums, tally.to_json()))
+    assert len(ranges) == 3
+    assert found[0] == found[1]
+    assert sum(found[0][0].values()) > 1_000
