@@ -11,8 +11,8 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from curation.report.lists import line, listed_json, new_table, quoted, sources_text, stage_of
-from metadata.lookup import ListDiff, Listed, diff_lists, read_lists
+from curation.report.lists import line, listed_json, lists_at, new_table, quoted, sources_text
+from metadata.lookup import ListDiff, Listed, diff_lists
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,7 +20,7 @@ class DiffOptions:
     """Options of `curate metadata diff`."""
 
     a: Annotated[Path, tyro.conf.Positional]
-    """A run, the folder of its stage metadata, a Parquet file of entries, or LANG.txt."""
+    """A run, the folder of its stage metadata, a Parquet file of entries, LANG.txt, or `default`: the package's lists."""
     b: Annotated[Path, tyro.conf.Positional]
     """The other one."""
     samples: int = 6
@@ -33,7 +33,7 @@ def main(args: Sequence[str], console: Console) -> int:
     """Run the verb; return the exit status, which is 0 whether the lists differ or not."""
     about = "Say what two entry lists differ in, by language and source."
     options = tyro.cli(DiffOptions, prog="curate metadata diff", description=about, args=args)
-    found = diff_lists(*(read_lists(stage_of(place)) for place in (options.a, options.b)))
+    found = diff_lists(*(lists_at(place) for place in (options.a, options.b)))
     if options.json:
         names = {"a": str(options.a), "b": str(options.b)}
         rows = [_diff_json(item, options.samples) for item in found]

@@ -7,12 +7,22 @@ from rich.console import Console
 from rich.table import Table
 
 from curation.config import RunConfig, RunSection
+from curation.config_metadata import DEFAULT_LISTS
 from curation.errors import InputError
 from curation.stage import RECORD, TAKEN, locate
-from metadata.lookup import Listed, Sources
+from metadata.default import default_path
+from metadata.lookup import Listed, Lists, Sources, read_lists
 
 STAGE = "metadata"
 SHOWN_CHARS = 60  # of an entry; lists allow 256
+
+
+def lists_at(place: Path) -> Lists:
+    """Return the lists of a place that a person names; `default` names the package's own. Raises InputError."""
+    if place == Path(DEFAULT_LISTS) and not place.exists():
+        with default_path() as path:
+            return read_lists(path)
+    return read_lists(stage_of(place))
 
 
 def stage_of(place: Path) -> Path:

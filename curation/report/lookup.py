@@ -22,16 +22,16 @@ from curation.report.lists import (
     STAGE,
     line,
     listed_json,
+    lists_at,
     new_table,
     number_text,
     quoted,
     sources_text,
-    stage_of,
 )
 from curation.report.scan import batches
 from curation.runfile import load
 from curation.stage import RECORD, Record, locate, read_record
-from metadata.lookup import Listed, Lists, Near, find_entry, find_near, read_lists
+from metadata.lookup import Listed, Lists, Near, find_entry, find_near
 
 # The count of a stage, the thresholds that go with it, the column and its unit, and what the rows are.
 _COUNTS = (
@@ -47,7 +47,7 @@ class ShowOptions:
     text: Annotated[str, tyro.conf.Positional]
     """The entry to look for, as it would be written in a text."""
     path: Path | None = None
-    """A run, the folder of its stage metadata, or a file of entries; the configuration's run where it is not set."""
+    """A run, the folder of its stage metadata, a file of entries, or `default`; the configuration's run where it is not set."""
     config: Path | None = None
     """The run's TOML file."""
     near: int = 8
@@ -61,7 +61,7 @@ def main(args: Sequence[str], console: Console) -> int:
     about = "Find an entry and say where it came from; where no list has it, show what is near."
     options = tyro.cli(ShowOptions, prog="curate metadata show", description=about, args=args)
     place = _place(options)
-    lists = read_lists(stage_of(place))
+    lists = lists_at(place)
     found = find_entry(lists, options.text)
     facts = {item: list(_facts(place, item)) for item in found}
     near = [] if found else find_near(lists, options.text, options.near)
@@ -84,7 +84,7 @@ def _place(options: ShowOptions) -> Path:
     place = config.run.path
     if not place.exists():
         raise ConfigError(
-            f"there is no run at {place}: pass --path RUN, or --config with the run's TOML file"
+            f"there is no run at {place}: pass --path RUN, --path default for the package's own lists, or --config with the run's TOML file"
         )
     return place
 

@@ -155,3 +155,8 @@ def test_a_mistake_is_one_clear_line_and_status_2(
     given = [arg.format(a=lists[0], folder=tmp_path) for arg in args]
     assert main(["metadata", *given]) == 2
     assert told in capsys.readouterr().err
+
+
+def test_the_packages_own_lists_can_be_looked_into_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["metadata", "show", "강아지", "--path", "default", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["found"][0]["lang"] == "ko"
