@@ -17,7 +17,7 @@ An averaged perceptron: two epochs on the silver paths, then four on all gold an
 are there, not the path, so a step goes from the path that is good and costs most (score plus cost) to the best one of those
 that cost least, among the k best. Folds are every fifth sentence: `--fold 0` to `4` learns without one, Kiwi's analyses of its
 sentences left out too, and prints what the runtime then finds in it; `--fold all` learns the shipped file. Nothing is
-fitted to single sentences or entries: features are of pieces and tags, and the two biases were chosen over folds 0 and 1
+fitted to single sentences: features are of pieces (each word has a weight of its own) and tags, and the two biases were chosen over folds 0 and 1
 (so the figures of those two are a little kind).
 The shipped file was learned with another shuffle (a generator's; here the order and the share of the silver are coins), so that
 this recipe gives other bytes. What follows the learning is the same: of the shipped weights it makes the shipped tables.
