@@ -58,10 +58,10 @@ def main() -> int:
         sides = {}
         about = {}
         for lang, modes in MODES.items():
-            texts = _texts(arguments.shared, lang, arguments.texts)
+            texts = distinct_texts(arguments.shared, lang, arguments.texts)
             (Path(folder) / f"{lang}.json").write_text(json.dumps(texts))
             frozen = Path(folder) / f"{lang}.txt"
-            frozen.write_text("".join(f"{entry}\n" for entry in _entries(arguments.shared, lang)))
+            frozen.write_text("".join(f"{entry}\n" for entry in list_entries(arguments.shared, lang)))
             about[lang] = _about(texts)
             for mode in modes:
                 sides[f"{lang} {mode}"] = _race(frozen, mode, arguments.rounds)
@@ -91,13 +91,14 @@ def _arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def _entries(shared: Path, lang: str) -> list[str]:
+def list_entries(shared: Path, lang: str) -> list[str]:
+    """Return the full list of a language."""
     rows = pq.read_table(shared / "metadata/entries.parquet").to_pylist()
     return [row["entry"] for row in rows if row["lang"] == lang]
 
 
-def _texts(shared: Path, lang: str, number: int) -> list[str]:
-    """Return distinct clean texts of a language: as they are in the shared data, then joined from two of them."""
+def distinct_texts(shared: Path, lang: str, number: int) -> list[str]:
+    """Return distinct clean texts of a language, `number` of them: as they are in the shared data, then joined from two of them."""
     reference = pq.read_table(shared / "metadata/reference_matches.parquet").column("text").to_pylist()
     found = dict.fromkeys(map(clean, chain(reference, _pool(shared))))
     real = [text for text in found if 0 < len(text) <= MAX_CHARS and has_hangul(text) == (lang == "ko")]

@@ -36,6 +36,7 @@ __all__ = [
 ]
 
 Engine = Literal["auto", "spans", "daachorse", "pyahocorasick"]
+READ = ("pair_id", "url", "text")  # columns of table pairs that the step needs
 BATCH_CHARS = 1 << 16  # matched at once: what is made of them stays in a core's cache
 ID_BITS = 32  # of a text and an entry in one number
 
@@ -227,7 +228,7 @@ class PairMatcher:
         self._max_chars = max_chars
 
     def match_pairs(self, pairs: pa.RecordBatch, schema: pa.Schema, tally: Tally) -> pa.RecordBatch:
-        """Return the rows of table matches for a batch of table pairs, and those dropped with their `_reason`.
+        """Return the rows of table matches for a batch of table pairs (its columns READ), and those dropped with their `_reason`.
 
         A mixed text has a row in each of its languages where it names an entry; it is one pair in the tally.
         Rows come a language after the other, then those dropped.
@@ -326,7 +327,7 @@ def _columns(
     pairs: pa.RecordBatch, rows: pa.Array, columns: Mapping[str, pa.Array], wanted: pa.Schema
 ) -> pa.RecordBatch:
     """Return some rows of the pairs with columns beside theirs; null where neither has one."""
-    known = {name: pairs.column(name).take(rows) for name in ("pair_id", "url", "text")} | dict(columns)
+    known = {name: pairs.column(name).take(rows) for name in READ} | dict(columns)
     return pa.RecordBatch.from_arrays(
         [known.get(field.name, pa.nulls(len(rows), field.type)) for field in wanted], schema=wanted
     )

@@ -14,7 +14,7 @@ from pyspark.sql import SparkSession
 from curation.config import MatchSection, RunConfig, RunSection
 from curation.errors import InputError
 from curation.language import language_identifier
-from curation.match import PairMatcher, load_matcher
+from curation.match import READ, PairMatcher, load_matcher
 from curation.schemas import TABLES
 from curation.spark.batches import plain
 from curation.spark.session import get_session
@@ -42,7 +42,7 @@ def _match(stage: OpenStage) -> None:
     config = stage.config
     spark = get_session(config.spark)
     lists = frozen_lists(stage.inputs["metadata"])
-    pairs = read_table(spark, stage.input("extract"), "pairs")
+    pairs = read_table(spark, stage.input("extract"), "pairs").select(*READ)
     shipped = ShippedMatcher.ship(spark, config, lists)
     schema = plain(TABLES["matches"])
 
