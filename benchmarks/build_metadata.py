@@ -1,6 +1,6 @@
 """MB/s of compressed dump a core through what a task of `curate metadata build` does, for English and Korean; its peak memory.
 
-    python benchmarks/metadata.py [--sources ../shared/sources] [--rounds 3]
+    python benchmarks/build_metadata.py [--sources ../shared/sources] [--rounds 3]
 
 A round is a process of its own: a dump's pages are read, made plain text, cut into tokens and counted as the task does
 (`read_pages`, `plain_text`, `NgramCounter`), single-threaded; then again without counting and without plain text, so that the
@@ -56,7 +56,7 @@ def main() -> int:
     arguments = _arguments()
     result: dict[str, Any] = {
         "what": "compressed MB of a dump a second and core, from bytes to counted n-grams; best of the rounds by CPU time",
-        "command": "python benchmarks/metadata.py",
+        "command": "python benchmarks/build_metadata.py",
         "rounds": arguments.rounds,
         "seed": None,  # nothing is drawn
         "languages": {},
