@@ -51,6 +51,8 @@ notebooks: $(VENV)/.dev ## Run the notebooks on the demo's run (curate demo make
 bench: $(VENV)/.dev ## Run the benchmarks, each beside its reference; results go to benchmarks/results
 	$(BIN)/python benchmarks/extract.py
 	$(BIN)/python benchmarks/language.py
+	$(BIN)/python benchmarks/match.py
+	$(BIN)/python benchmarks/match_spark.py
 
 $(VENV)/.sources: $(VENV)/.made metadata/default/sources.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-compile --upgrade --target $(VENV)/share/bicurate-sources -r metadata/default/sources.txt

@@ -67,7 +67,7 @@ def main() -> int:
                 sides[f"{lang} {mode}"] = _race(frozen, mode, arguments.rounds)
     result = {
         "what": "texts a second on one core, raw text to sorted ids, the best of the rounds",
-        "command": "python benchmarks/match.py " + " ".join(sys.argv[1:]),
+        "command": f"python benchmarks/match.py --texts {arguments.texts} --rounds {arguments.rounds}",
         "rounds": arguments.rounds,
         "seed": 0,
         "texts": about,

@@ -206,7 +206,7 @@ def _result(speeds: dict[str, float], cores: int, arguments: argparse.Namespace)
     micros = {name: round(1e6 / speed, 2) for name, speed in speeds.items()}
     return {
         "what": "pairs a second, the best of the rounds; share: Spark's over the plain loop's times the cores",
-        "command": "python benchmarks/match_spark.py " + " ".join(sys.argv[1:]),
+        "command": f"python benchmarks/match_spark.py --pairs {arguments.pairs} --rounds {arguments.rounds}",
         "pairs": arguments.pairs,
         "rounds": arguments.rounds,
         "seed": 0,
