@@ -36,7 +36,7 @@ class Automaton:
     def __init__(self, entries: Sequence[str], reading: Reading, engine: str) -> None:
         """entries: one at least, none empty, all different, without BLANKS. Raises MissingExtraError for an engine that lacks."""
         self._data = _word_data if reading.mode == "word" else _spaced_data
-        self._scan = _engine(engine)(_patterns(entries, reading))
+        self._scan = scanner(engine, _patterns(entries, reading))
 
     def find(self, batch: Batch) -> Hits:
         """Return every hit in the batch, in no promised order; an entry that occurs twice in a text is there twice."""
@@ -105,6 +105,14 @@ def _daachorse(patterns: Sequence[bytes]) -> Scan:
         return found_H3[:, 1:]
 
     return scan
+
+
+def scanner(engine: str, patterns: Sequence[bytes]) -> Scan:
+    """Return what finds every occurrence of the patterns, of which none is empty and all differ, in bytes.
+
+    Raises ConfigError for an unknown engine, MissingExtraError for one that is not installed.
+    """
+    return _engine(engine)(patterns)
 
 
 def _engine(name: str) -> Callable[[Sequence[bytes]], Scan]:

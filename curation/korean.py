@@ -2,64 +2,80 @@
 
 An entry of Hangul syllables alone is found where it is one nominal piece of a run, or several joined (`수석연구원은`: 수석, 연구원 and
 수석연구원), by the lattice of `curation.korean_lattice`; the inside of a word is never found (`우스` in `마우스에`). One syllable counts
-as a noun or a number alone. Any other entry (`빨대와 컵`, `KBS`, `3D 프린터`) is found where it is a substring that begins and ends at
+as a noun or a number alone (`한` in `한 명`, not in `출발한`). Any other entry (`빨대와 컵`, `KBS`, `3D 프린터`) is found where it is a substring that begins and ends at
 a boundary: of the pieces, of a change between Hangul and another script, of a run of letters and digits, or of anything else.
 
 MetaCLIP 2 wraps Korean entries in spaces, which finds one word in six (0.175 of the treebanks' words that benchmarks/korean_model.py learns from).
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from bisect import bisect_left, bisect_right
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from itertools import accumulate
 
-import ahocorasick
-
-from curation.korean_lattice import MAX_JOINED, Lattice, Piece
+from curation.automaton import Scan, encode, fastest_automaton, scanner
+from curation.korean_lattice import MAX_JOINED, NUMERALS, Lattice, Piece
 
 MAX_CACHED = 1 << 16  # runs in each of the two generations of the cache
 MAX_CACHED_SYLLABLES = 16
+BATCH_CHARS = 1 << 16  # looked through at once for the entries that are not syllables alone
+BETWEEN = b"\xff"  # two texts of a batch; no UTF-8 holds it
 _SYLLABLES = re.compile("[\uac00-\ud7a3]+")
 _RUN = re.compile("[0-9A-Za-z]?[\uac00-\ud7a3]+")
-Found = tuple[tuple[int, ...], frozenset[int]]  # ids of the entries in a run, and where its pieces begin
+Found = tuple[tuple[int, ...], tuple[int, ...]]  # ids of the entries in a run, and where its pieces begin
+Hit = tuple[int, int]  # the place in a text's bytes of an entry's last one, the entry's number
 
 
 class KoreanFinder:
     """Finds the entries of a Korean list in texts. A run's answer depends on the run and the character before it alone."""
 
-    def __init__(self, entries: Sequence[str]) -> None:
-        """entries: not empty; of equal ones the first one's position is found."""
+    def __init__(self, entries: Sequence[str], automaton: str | None = None) -> None:
+        """entries: none empty; of equal ones the first one's position is found. automaton: the fastest where it is None."""
         self._ids: dict[str, int] = {}
         others: dict[str, int] = {}
         for position, entry in enumerate(entries):
             (self._ids if _SYLLABLES.fullmatch(entry) else others).setdefault(entry, position)
         self._lattice = Lattice(self._ids)
-        self._others = _automaton(others) if others else None
+        self._others = [(position, len(entry)) for entry, position in others.items()]
+        patterns = [encode(entry) for entry in others]
+        self._scan = scanner(automaton or fastest_automaton(), patterns) if others else None
         self._young: dict[str, Found] = {}
         self._old: dict[str, Found] = {}
 
     def find_sorted(self, text: str) -> list[int]:
         """Return the sorted, unique positions of the entries that are words of the text; total on any str."""
-        found: set[int] = set()
-        young = self._young
-        for run in _RUN.findall(text):
-            known = young.get(run)
-            found.update((known or self._remember(run))[0])
-            if known is None:
-                young = self._young
-        if self._others is not None:
-            found.update(self._find_others(self._others, text))
-        return sorted(found)
+        return self.find_batch([text])[0]
 
     def find_batch(self, texts: Iterable[str]) -> list[list[int]]:
         """Return `find_sorted` of each text."""
-        return [self.find_sorted(text) for text in texts]
+        return [found for part in _parts(texts) for found in self._find_part(part)]
+
+    def _find_part(self, texts: list[str]) -> list[list[int]]:
+        found = [self._words(text) for text in texts]
+        if self._scan is not None:
+            for number, hits in _scan_texts(self._scan, texts).items():
+                found[number].update(self._find_others(texts[number], hits))
+        return [sorted(of_text) for of_text in found]
+
+    def _words(self, text: str) -> set[int]:
+        """Return the entries of syllables alone."""
+        runs = _RUN.findall(text)
+        young = self._young
+        try:
+            return set().union(*[young[run][0] for run in runs])
+        except KeyError:
+            return set().union(*[self._remember(run)[0] for run in runs])
 
     def _remember(self, run: str) -> Found:
-        """Return what a run holds, from the older generation of the cache or anew."""
-        found = self._old.get(run) or self._look(run)
-        if len(run) <= MAX_CACHED_SYLLABLES:
-            if len(self._young) >= MAX_CACHED:
-                self._old, self._young = self._young, {}
-            self._young[run] = found
+        """Return what a run holds, from the cache or anew."""
+        found = self._young.get(run)
+        if found is None:
+            found = self._old.get(run) or self._look(run)
+            if len(run) <= MAX_CACHED_SYLLABLES:
+                if len(self._young) >= MAX_CACHED:
+                    self._old, self._young = self._young, {}
+                self._young[run] = found
         return found
 
     def _look(self, run: str) -> Found:
@@ -68,49 +84,65 @@ class KoreanFinder:
         syllables = run if before == "_" else run[1:]
         pieces = self._lattice.pieces(syllables, before)
         skipped = len(run) - len(syllables)
-        return tuple(sorted(set(self._joined(syllables, pieces)))), frozenset(
-            p.start + skipped for p in pieces
-        )
+        return tuple(set(self._joined(syllables, pieces))), tuple(start + skipped for start, _, _ in pieces)
 
-    def _joined(self, syllables: str, pieces: Sequence[Piece]) -> Iterable[int]:
+    def _joined(self, syllables: str, pieces: Sequence[Piece]) -> Iterator[int]:
         """Yield the entries that are a nominal piece or several joined."""
         ids, lattice = self._ids, self._lattice
-        for n, first in enumerate(pieces):
-            for piece in pieces[n : n + MAX_JOINED]:
-                if not lattice.nominal[piece.tag]:
+        nominal, contracted, alone = lattice.nominal, lattice.contracted, lattice.alone
+        for n, (start, _, first_tag) in enumerate(pieces):
+            if not nominal[first_tag]:
+                continue
+            for _, stop, tag in pieces[n : n + MAX_JOINED]:
+                if not nominal[tag]:
                     break
-                word = syllables[first.start : piece.stop]
-                if word in ids and (len(word) > 1 or lattice.alone[piece.tag]):
+                word = syllables[start:stop]
+                if word in ids and (len(word) > 1 or alone[tag] or word in NUMERALS):
                     yield ids[word]
-                if lattice.contracted[piece.tag]:
+                if contracted[tag]:
                     break
 
-    def _find_others(self, others: ahocorasick.Automaton, text: str) -> Iterable[int]:
+    def _find_others(self, text: str, hits: Sequence[Hit]) -> Iterator[int]:
         """Yield the entries with other characters than Hangul syllables, once for each place where they stand."""
-        hits = list(others.iter(text))
-        if not hits:
-            return
         cuts = self._cuts(text)
-        for last, (position, size) in hits:
-            if _is_cut(text, last + 1 - size, cuts) and _is_cut(text, last + 1, cuts):
+        ends = list(accumulate(len(encode(char)) for char in text))  # in bytes, of each character
+        for last, number in hits:
+            position, size = self._others[number]
+            stop = bisect_left(ends, last + 1) + 1
+            if _is_cut(text, stop - size, cuts) and _is_cut(text, stop, cuts):
                 yield position
 
     def _cuts(self, text: str) -> set[int]:
         """Return where the pieces of the text's runs begin."""
         cuts: set[int] = set()
         for match in _RUN.finditer(text):
-            run = match.group()
-            begins = (self._young.get(run) or self._remember(run))[1]
-            cuts.update(match.start() + begin for begin in begins)
+            cuts.update(match.start() + begin for begin in self._remember(match.group())[1])
         return cuts
 
 
-def _automaton(entries: dict[str, int]) -> ahocorasick.Automaton:
-    automaton = ahocorasick.Automaton()
-    for entry, position in entries.items():
-        automaton.add_word(entry, (position, len(entry)))
-    automaton.make_automaton()
-    return automaton
+def _parts(texts: Iterable[str]) -> Iterator[list[str]]:
+    """Yield the texts in runs of at least BATCH_CHARS characters, the last one of fewer."""
+    part: list[str] = []
+    chars = 0
+    for text in texts:
+        part.append(text)
+        chars += len(text)
+        if chars >= BATCH_CHARS:
+            yield part
+            part, chars = [], 0
+    if part:
+        yield part
+
+
+def _scan_texts(scan: Scan, texts: Sequence[str]) -> dict[int, list[Hit]]:
+    """Return the hits of the texts that have any, by their number."""
+    data = [encode(text) for text in texts]
+    starts = [0, *accumulate(len(of_text) + 1 for of_text in data)]
+    found: dict[int, list[Hit]] = defaultdict(list)
+    for place, entry in scan(BETWEEN.join(data)).tolist():
+        number = bisect_right(starts, place) - 1
+        found[number].append((place - starts[number], entry))
+    return found
 
 
 def _is_cut(text: str, place: int, cuts: set[int]) -> bool:

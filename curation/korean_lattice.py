@@ -15,7 +15,7 @@ import json
 from collections.abc import Iterable
 from functools import lru_cache
 from importlib import resources
-from typing import Any, NamedTuple
+from typing import Any
 
 MODEL = "korean.json.gz"
 MAX_PIECE = 8  # syllables of the longest piece
@@ -29,27 +29,35 @@ CONTRACTED = frozenset(
     ("NNG+VCP", "NNB+VCP", "NP+VCP")
 )  # a noun and the copula that it swallowed: the noun ends the word
 ALONE = frozenset(("NNG", "NNB", "NR", "NP"))  # tags of one syllable that are a word by themselves
+NUMERALS = frozenset("한두세네")  # numbers before what they count; as determiners (MM) they are words too
 FAR = -(1 << 60)
 MAX_JOINED = 6  # pieces of the longest compound
+MAX_REMEMBERED = 6  # syllables of the longest suffix that is remembered
+MAX_SUFFIXES = 1 << 14  # in each of two generations
+FINAL_MARKS = "_CR"  # of a syllable without a final consonant, with one, with rieul
+MARKS = {
+    FIRST_SYLLABLE + n: FINAL_MARKS[0 if n % FINALS == 0 else 2 if n % FINALS == RIEUL else 1]
+    for n in range(LAST_SYLLABLE - FIRST_SYLLABLE + 1)
+}
 
 
-class Edge(NamedTuple):
-    """What a stretch can be."""
-
-    tag: int
-    weight: int
-    after_tag: dict[int, int] | None
-    """Added after these tags."""
-    after_final: list[int] | None
-    """Added after a syllable without a final consonant, with one, with rieul."""
+# What a stretch can be: its tag, weight, what is added after which tags, and after a syllable with which final consonant.
+# Plain tuples, here and below: there are hundreds of thousands, and the garbage collector skips tuples of numbers.
+Edge = tuple[int, int, dict[int, int] | None, tuple[int, int, int] | None]
+Choice = tuple[int, dict[int, int], int, int]  # tag, weights after tags, score to the end, syllables
+Step = tuple[int, int, int]  # score to the end, syllables, tag
+Piece = tuple[int, int, int]  # where it starts and stops, tag
+NOTHING: dict[int, int] = {}
 
 
-class Piece(NamedTuple):
-    """A stretch of a path."""
+class Suffix:
+    """The end of a run from a position on, with what follows the tags that were asked for."""
 
-    start: int
-    stop: int
-    tag: int
+    __slots__ = ("best", "choices")
+
+    def __init__(self, choices: list[Choice]) -> None:
+        self.choices = choices
+        self.best: dict[int, Step] = {}
 
 
 class Lattice:
@@ -61,7 +69,7 @@ class Lattice:
         self.tags: list[str] = data["tags"]
         states = self.tags + data["starts"]
         self._starts = {name[1:]: states.index(name) for name in data["starts"]}
-        self._bigram: list[list[int]] = data["bigram"]
+        self._following = [list(row) for row in zip(*data["bigram"], strict=True)]  # of each tag before
         self._end: list[int] = data["end"]
         self._shape: dict[str, int] = data["shape"]
         self._first: dict[str, int] = data["first"]
@@ -73,6 +81,9 @@ class Lattice:
         self._other = {piece[0] for piece in data["pieces"]} - set(data["unambiguous"].split())
         self._other |= set(data["also"].split())
         self._edges = self._collect(data, frozenset(entries))
+        self._nothing = Suffix([])
+        self._young: dict[str, Suffix] = {}
+        self._old: dict[str, Suffix] = {}
 
     def _collect(self, data: dict[str, Any], entries: frozenset[str]) -> dict[str, tuple[Edge, ...]]:
         known = zip(data["nouns"].split(), data["noun_weights"], data["noun_buckets"], strict=True)
@@ -80,13 +91,13 @@ class Lattice:
         edges: dict[str, tuple[Edge, ...]] = {}
         for word, weight, bucket in known:
             score = weight + self._noun(word, bucket, is_entry=word in entries)
-            edges[word] = seen.setdefault(score, (Edge(NOUN, score, None, None),))
+            edges[word] = seen.setdefault(score, ((NOUN, score, None, None),))
         for word in entries:
             if word not in edges and word:
                 score = self._noun(word, "x", is_entry=True)
-                edges[word] = seen.setdefault(score, (Edge(NOUN, score, None, None),))
+                edges[word] = seen.setdefault(score, ((NOUN, score, None, None),))
         for word, tag, weight, after_tag, after_final in data["pieces"]:
-            edge = Edge(tag, weight, dict(after_tag or ()) or None, after_final or None)
+            edge = (tag, weight, dict(after_tag) if after_tag else None, tuple(after_final or ()) or None)
             edges[word] = (*edges.get(word, ()), edge)
         return edges
 
@@ -102,82 +113,75 @@ class Lattice:
 
         Time and memory are linear in the run.
         """
-        known, bigram = self._edges, self._bigram
         size = len(run)
-        # Of each position: by the tag that ends there, the score and where it came from.
-        chart: list[dict[int, tuple[int, int, int]]] = [{} for _ in range(size + 1)]
-        chart[0][self._starts[before]] = (0, -1, -1)
-        for start in range(size):
-            states = chart[start]
-            if not states:
+        marks = run.translate(MARKS)
+        rest: list[Suffix] = [self._nothing] * (size + 1)  # of each position, what follows
+        for start in range(size - 1, 0, -1):
+            if size - start > MAX_REMEMBERED:
+                rest[start] = Suffix(self._choices(run, start, marks, rest))
                 continue
-            final = _final(run[start - 1]) if start else -1
-            plain: dict[
-                int, tuple[int, int]
-            ] = {}  # the best way to each tag, for pieces that do not look at the tag before
-            for stop in range(start + 1, min(size, start + MAX_PIECE) + 1):
-                word = run[start:stop]
-                edges = known.get(word, ())
-                if (stop - start == 1 or (start == 0 and stop <= MAX_UNKNOWN)) and (
-                    not edges or edges[0][0] != NOUN
-                ):
-                    edges = (self._unknown(word), *edges)
-                arrived = chart[stop]
-                for tag, weight, after_tag, after_final in edges:
-                    if after_tag:
-                        best, source = _best_after(states, bigram[tag], after_tag)
-                    elif tag in plain:
-                        best, source = plain[tag]
-                    else:
-                        best, source = plain[tag] = _best(states, bigram[tag])
-                    best += weight
-                    if after_final and start:
-                        best += after_final[final]
-                    if tag not in arrived or best > arrived[tag][0]:
-                        arrived[tag] = (best, start, source)
-        return self._walk_back(chart, size)
-
-    def _unknown(self, word: str) -> Edge:
-        return Edge(NOUN, self._noun(word, "x", is_entry=False), None, None)
-
-    def _walk_back(self, chart: list[dict[int, tuple[int, int, int]]], size: int) -> list[Piece]:
-        end = self._end
-        tag = max(chart[size], key=lambda known: (chart[size][known][0] + end[known], -known))
+            key = marks[start - 1] + run[start:]
+            rest[start] = self._young.get(key) or self._remember(key, run, start, marks, rest)
+        step = self._step(Suffix(self._choices(run, 0, marks, rest)), self._starts[before])
         found = []
-        stop = size
-        while stop:
-            _, start, source = chart[stop][tag]
-            found.append(Piece(start, stop, tag))
-            stop, tag = start, source
-        return found[::-1]
+        start = 0
+        while True:
+            _, taken, tag = step
+            found.append((start, start + taken, tag))
+            start += taken
+            if start == size:
+                return found
+            step = rest[start].best.get(tag) or self._step(rest[start], tag)
 
+    def _remember(self, key: str, run: str, start: int, marks: str, rest: list[Suffix]) -> Suffix:
+        """Return what follows a position after the first: short endings are the same in many runs."""
+        found = self._old.get(key) or Suffix(self._choices(run, start, marks, rest))
+        if len(self._young) >= MAX_SUFFIXES:
+            self._old, self._young = self._young, {}
+        self._young[key] = found
+        return found
 
-def _best(states: dict[int, tuple[int, int, int]], row: list[int]) -> tuple[int, int]:
-    """Return the best score of a tag after those that end at a position, and which of them it follows."""
-    best, source = FAR, -1
-    for tag, found in states.items():
-        score = found[0] + row[tag]
-        if score > best:
-            best, source = score, tag
-    return best, source
+    def _choices(self, run: str, start: int, marks: str, rest: list[Suffix]) -> list[Choice]:
+        """Return the pieces that may begin at a position, each with the score of the best path from it to the end.
 
+        Of those that do not look at the tag before them, the best of each tag is enough.
+        """
+        known, step = self._edges, self._step
+        final = FINAL_MARKS.index(marks[start - 1])
+        free = start + 1 if start else MAX_UNKNOWN  # up to where a noun may end that nobody knows
+        plain: dict[int, Choice] = {}
+        found: list[Choice] = []
+        for stop in range(start + 1, min(len(run), start + MAX_PIECE) + 1):
+            word = run[start:stop]
+            edges = known.get(word, ())
+            if stop <= free and (not edges or edges[0][0] != NOUN):
+                edges = ((NOUN, self._noun(word, "x", is_entry=False), None, None), *edges)
+            if not edges:
+                continue
+            follows = rest[stop]
+            for tag, weight, after_tag, after_final in edges:
+                score = weight + (follows.best.get(tag) or step(follows, tag))[0]
+                if after_final and start:
+                    score += after_final[final]
+                if after_tag:
+                    found.append((tag, after_tag, score, stop - start))
+                elif tag not in plain or score > plain[tag][2]:
+                    plain[tag] = (tag, NOTHING, score, stop - start)
+        return [*plain.values(), *found]
 
-def _best_after(
-    states: dict[int, tuple[int, int, int]], row: list[int], after_tag: dict[int, int]
-) -> tuple[int, int]:
-    """Return the same for a piece that has a weight of its own after some tags."""
-    best, source = FAR, -1
-    for tag, found in states.items():
-        score = found[0] + row[tag] + after_tag.get(tag, 0)
-        if score > best:
-            best, source = score, tag
-    return best, source
-
-
-def _final(syllable: str) -> int:
-    """Return 0 for a syllable without a final consonant, 2 for one with rieul, 1 for another."""
-    final = (ord(syllable) - FIRST_SYLLABLE) % FINALS
-    return 0 if final == 0 else 2 if final == RIEUL else 1
+    def _step(self, suffix: Suffix, before: int) -> Step:
+        """Return the best first step into what follows, after a tag or a start; it is remembered."""
+        best: Step = (FAR, 0, -1) if suffix.choices else (self._end[before], 0, -1)
+        most = best[0]
+        row = self._following[before]
+        for tag, after_tag, score, size in suffix.choices:
+            total = score + row[tag]
+            if before in after_tag:
+                total += after_tag[before]
+            if total > most:
+                most, best = total, (total, size, tag)
+        suffix.best[before] = best
+        return best
 
 
 @lru_cache(maxsize=1)

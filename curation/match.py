@@ -128,13 +128,13 @@ def _parts(texts: Sequence[str]) -> Iterator[Sequence[str]]:
 class KoreanMatcher(Matcher):
     """Finds the words of a Korean list: `curation.korean` behind the same calls."""
 
-    def __init__(self, entries: Sequence[str], *, lang: str) -> None:
-        """entries: those of equal text count as the first of them."""
+    def __init__(self, entries: Sequence[str], *, lang: str, automaton: str) -> None:
+        """entries: those of equal text count as the first of them. automaton: for those that hold more than Hangul."""
         from curation.korean import KoreanFinder
 
-        super().__init__(Reading("korean"), [], lang=lang, engine="korean")
+        super().__init__(Reading("korean"), [], lang=lang, engine=f"lattice+{automaton}")
         found, self._positions = _distinct(entries, self._reading)
-        self._find_batch = KoreanFinder(found).find_batch
+        self._find_batch = KoreanFinder(found, automaton).find_batch
 
     def match_columns(self, texts: Sequence[str]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int32]]:
         """Return `match` of each text as columns, as `Matcher` does."""
@@ -162,13 +162,13 @@ def build_matcher(
     if engine not in get_args(Engine):
         raise ConfigError(f"matching engine {engine!r} is not known: {', '.join(get_args(Engine))}")
     reading = Reading(mode, fold_case=fold_case)
+    automaton = engine if engine not in {"auto", "spans"} else fastest_automaton()
     if mode == "korean":
-        return KoreanMatcher(entries, lang=lang)
+        return KoreanMatcher(entries, lang=lang, automaton=automaton)
     found, positions = _distinct(entries, reading)
     by_span = engine in {"auto", "spans"} and len(found) <= MAX_ENTRIES
     whole = (len(entry) <= MAX_LENGTH and reading.is_whole(entry) for entry in found)
     is_whole = np.fromiter(whole, np.bool_, len(found)) & by_span
-    automaton = engine if engine not in {"auto", "spans"} else fastest_automaton()
     finders: list[tuple[Finder, npt.NDArray[np.int32]]] = []
     if is_whole.any():
         finders.append((SpanTable(_chosen(found, is_whole), reading), positions[is_whole]))

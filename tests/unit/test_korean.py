@@ -80,8 +80,8 @@ def test_every_found_entry_is_a_substring(finder: KoreanFinder, text: str) -> No
 )
 def test_pieces_cover_their_run(finder: KoreanFinder, run: str, before: str) -> None:
     pieces = finder._lattice.pieces(run, before)
-    assert [piece.start for piece in pieces] == [0, *(piece.stop for piece in pieces[:-1])]
-    assert pieces[-1].stop == len(run)
+    assert [start for start, _, _ in pieces] == [0, *(stop for _, stop, _ in pieces[:-1])]
+    assert pieces[-1][1] == len(run)
 
 
 def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
