@@ -99,9 +99,7 @@ def list_entries(shared: Path, lang: str) -> list[str]:
 
 def distinct_texts(shared: Path, lang: str, number: int) -> list[str]:
     """Return distinct clean texts of a language, `number` of them: as they are in the shared data, then joined from two of them."""
-    reference = pq.read_table(shared / "metadata/reference_matches.parquet").column("text").to_pylist()
-    found = dict.fromkeys(map(clean, chain(reference, _pool(shared))))
-    real = [text for text in found if 0 < len(text) <= MAX_CHARS and has_hangul(text) == (lang == "ko")]
+    real = real_texts(shared, lang)
     texts = dict.fromkeys(real)
     words = [text.split() for text in real]
     for draw in count():
@@ -116,6 +114,13 @@ def distinct_texts(shared: Path, lang: str, number: int) -> list[str]:
         if joined and len(joined) <= MAX_CHARS:
             texts[joined] = None
     return sorted(texts, key=lambda text: coin(text, 0, "order"))[:number]
+
+
+def real_texts(shared: Path, lang: str) -> list[str]:
+    """Return the distinct clean texts of a language as they are in the shared data."""
+    reference = pq.read_table(shared / "metadata/reference_matches.parquet").column("text").to_pylist()
+    found = dict.fromkeys(map(clean, chain(reference, _pool(shared))))
+    return [text for text in found if 0 < len(text) <= MAX_CHARS and has_hangul(text) == (lang == "ko")]
 
 
 def _pool(shared: Path) -> Iterator[str]:
