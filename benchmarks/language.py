@@ -1,4 +1,4 @@
-"""How often `curation.language` is right, on real captions and labels whose language is known, and how fast it is.
+"""How often `curation.language` is right, on real captions and labels whose language is known, what it drops, and how fast it is.
 
     python benchmarks/language.py [--shared ../shared] [--names FOLDER] [--out benchmarks/results/language.json]
 
@@ -11,19 +11,19 @@ languages, none of which should come out as en or ko.
 
 import argparse
 import json
-import os
-import platform
 import time
 from collections import Counter
 from collections.abc import Iterator
-from importlib import metadata as distributions
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import pyarrow.parquet as pq
 from fastwarc.warc import ArchiveIterator
+from machine import machine, versions
 
 from curation import language
+from curation.errors import Reason
 from curation.ids import pair_id
 from curation.language import LanguageIdentifier, count_words
 from curation.text import clean, has_hangul, script_counts
@@ -32,6 +32,8 @@ SEED = 0
 OTHER_LANGUAGES = ("ar", "de", "es", "fa", "fr", "id", "it", "ja", "pt", "ru", "tr", "zh")
 SKIN_TONES = frozenset(map(chr, range(0x1F3FB, 0x1F400)))  # five more names for one thing
 ROUNDS = 5
+SMALL = 40  # texts of a set whose verdicts are all told
+UNKNOWN = "unknown"  # the language of a label that nobody has labelled
 
 
 def reference_texts(shared: Path) -> Iterator[tuple[str, str, str]]:
@@ -42,23 +44,29 @@ def reference_texts(shared: Path) -> Iterator[tuple[str, str, str]]:
 
 
 def pool_texts(shared: Path) -> Iterator[tuple[str, str, str]]:
-    """Yield (set, language, text) of the pool's manuals and emoji galleries."""
+    """Yield (set, language, text) of all labels in the pool; UNKNOWN is the language of clip art, junk and file names."""
     for path in sorted((shared / "pool" / "wat").glob("*.wat.gz")):
         with path.open("rb") as file:
             for record in ArchiveIterator(file):
                 try:
                     envelope = json.loads(record.reader.read())["Envelope"]
-                    page = urlsplit(envelope["WARC-Header-Metadata"]["WARC-Target-URI"]).path.split("/")
+                    page = urlsplit(envelope["WARC-Header-Metadata"]["WARC-Target-URI"]).path.split("/")[1]
                     links = envelope["Payload-Metadata"]["HTTP-Response-Metadata"]["HTML-Metadata"]["Links"]
-                except (ValueError, KeyError, TypeError):
+                except (ValueError, KeyError, TypeError, IndexError):
                     continue  # warcinfo, and the records that are broken on purpose
-                if page[1] not in {"gimp", "office", "emoji"}:
-                    continue
                 for link in links:
                     for name in ("alt", "title") if isinstance(link, dict) else ():
                         if link.get("path") == "IMG@/src" and isinstance(link.get(name), str):
-                            text = link[name]
-                            yield f"pool {page[1]}", "ko" if has_hangul(text) else "en", text
+                            yield _label(page, link[name])
+
+
+def _label(page: str, text: str) -> tuple[str, str, str]:
+    name = text.strip().lower()
+    if name.endswith(language.FILE_NAME_ENDS) and len(name.split()) == 1:
+        return "pool file names", UNKNOWN, text
+    if page in {"gimp", "office", "emoji"}:
+        return f"pool {page}", "ko" if has_hangul(text) else "en", text
+    return f"pool {page}", UNKNOWN, text
 
 
 def other_names(folder: Path) -> Iterator[tuple[str, str, str]]:
@@ -79,6 +87,8 @@ def measure(
     for (source, lang, text), verdict in zip(texts, verdicts, strict=True):
         # Words without digits and file names: what can have a language.
         long = count_words(language.without_machine_text(text)) >= 3
+        if lang == UNKNOWN:
+            continue
         for name in (f"{source}: {lang}", f"all: {lang}") + (
             ("all",) if lang in identifier.languages else ()
         ):
@@ -88,6 +98,8 @@ def measure(
                 count["right"] += verdict.lang == lang
                 count["wrong"] += verdict.lang not in {None, lang}
                 count["dropped"] += verdict.lang is None
+                count["no language"] += verdict.reason == Reason.NO_LANGUAGE
+                count["other language"] += verdict.reason == Reason.OTHER_LANGUAGE
                 count["mixed"] += verdict.mixed_lang is not None
                 count["langdetect"] += verdict.detector == "langdetect"
     report: dict[str, dict[str, dict[str, object]]] = {}
@@ -99,8 +111,30 @@ def measure(
     return report
 
 
+def verdicts_on_unknown(
+    identifier: LanguageIdentifier, texts: list[tuple[str, str, str]]
+) -> dict[str, dict[str, object]]:
+    """Return, for each set of labels without a known language, the shares of the verdicts; of a small set each one too."""
+    groups: dict[str, Counter[str]] = {}
+    each: dict[str, dict[str, str]] = {}
+    chosen = [(source, text) for source, lang, text in texts if lang == UNKNOWN]
+    verdicts = identifier.identify_batch([t for _, t in chosen], [pair_id("", t) for _, t in chosen])
+    for (source, text), verdict in zip(chosen, verdicts, strict=True):
+        dropped = "no language" if verdict.reason == Reason.NO_LANGUAGE else "other language"
+        groups.setdefault(source, Counter())[verdict.lang or dropped] += 1
+        each.setdefault(source, {})[text[:40]] = verdict.lang or dropped
+    return {
+        source: {
+            "texts": count.total(),
+            **{what: round(number / count.total(), 4) for what, number in sorted(count.items())},
+            **({"each": each[source]} if count.total() <= SMALL else {}),
+        }
+        for source, count in sorted(groups.items())
+    }
+
+
 def speeds(identifier: LanguageIdentifier, texts: list[str]) -> dict[str, int]:
-    """Return texts a second, one core, best of some rounds: cleaning, fastText alone, and all rules."""
+    """Return texts a second of CPU time, best of some rounds: cleaning, fastText alone, and all rules."""
     keys = [pair_id("", text) for text in texts]
     latin = [text for text in texts if not has_hangul(text) and script_counts(text)[1]]
     latin = [" ".join(text.split()) for text in latin]
@@ -116,9 +150,9 @@ def speeds(identifier: LanguageIdentifier, texts: list[str]) -> dict[str, int]:
 
 
 def _seconds(work: object) -> float:
-    begun = time.perf_counter()
+    begun = time.process_time()
     work()  # type: ignore[operator]
-    return time.perf_counter() - begun
+    return time.process_time() - begun
 
 
 def main() -> None:
@@ -137,12 +171,9 @@ def main() -> None:
     if given.names:
         texts |= {(s, lang, clean(text)) for s, lang, text in other_names(given.names)}
     ordered = sorted((s, lang, text) for s, lang, text in texts if text)
-    result: dict[str, object] = {
-        "machine": f"{platform.machine()}, {os.cpu_count()} cores, one used",
-        "versions": {
-            "python": platform.python_version(),
-            **{name: distributions.version(name) for name in ("fasttext-community", "langdetect", "numpy")},
-        },
+    result: dict[str, Any] = {
+        "machine": machine(),
+        "versions": versions("fasttext-community", "langdetect", "numpy"),
         "seed": SEED,
         "texts": len(ordered),
     }
@@ -155,10 +186,20 @@ def main() -> None:
         if share == 0.05:
             known = [text for _, lang, text in ordered if lang in {"en", "ko"}]
             result["texts a second"] = speeds(identifier, known)
+            result["labels of unknown language"] = verdicts_on_unknown(identifier, ordered)
     given.out.parent.mkdir(parents=True, exist_ok=True)
     given.out.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    for name, sizes in result["langdetect_share 0.05"].items():  # type: ignore[attr-defined]
-        print(name, json.dumps(sizes, ensure_ascii=False))
+    _show(result)
+
+
+def _show(result: dict[str, Any]) -> None:
+    columns = ("texts", "right", "wrong", "no language", "other language", "mixed")
+    for size in ("three words or more", "all texts"):
+        print(f"{size:20}" + "".join(f"{column:>15}" for column in columns))
+        for name, sizes in result["langdetect_share 0.05"].items():
+            print(f"{name:20}" + "".join(f"{sizes.get(size, {}).get(column, 0):>15}" for column in columns))
+    for name, shares in result["labels of unknown language"].items():
+        print(name, json.dumps(shares, ensure_ascii=False))
     print(json.dumps(result["texts a second"]))
 
 
