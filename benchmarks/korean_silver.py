@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from curation.korean_lattice import ALONE, CONTRACTED, MAX_JOINED, MAX_PIECE, NOMINAL
+from curation.korean_lattice import ALONE, CONTRACTED, MAX_JOINED, MAX_PIECE, NOMINAL, NUMERALS
 
 MAX_RUN = 14  # syllables; longer runs teach nothing that shorter ones do not
 SENTENCE_CHARS = range(2, 401)
@@ -202,7 +202,7 @@ def words_of(path: Sequence[Piece]) -> set[str]:
             if tag not in NOMINAL:
                 break
             word += piece
-            if len(word) > 1 or tag in ALONE:
+            if len(word) > 1 or tag in ALONE or word in NUMERALS:
                 found.add(word)
             if tag in CONTRACTED:
                 break
