@@ -75,7 +75,7 @@ def local_path(address: str) -> str:
 def read_packaged(address: str, lang: str, tally: Tally) -> Iterator[Entry]:
     """Yield a packaged source's entries, best first; what is left out is counted. Raises InputError for unknown files."""
     path = Path(local_path(address))
-    for pattern, read in _READERS:
+    for pattern, read, _ in _READERS:
         if pattern.fullmatch(path.name):
             yield from read(path, lang, tally)
             return
@@ -221,13 +221,21 @@ def _read_cities(path: Path, lang: str, tally: Tally) -> Iterator[Entry]:
     return _sifted(found, "geonames", lang, tally, _fits(lang))
 
 
+def libraries_of(address: str, lang: str) -> tuple[str, ...]:
+    """Return the modules that reading a packaged source takes; none for one that no reader knows."""
+    name = address.rpartition("/")[2]
+    found = next((libraries for pattern, _, libraries in _READERS if pattern.fullmatch(name)), ())
+    korean_nouns = lang == "ko" and "msgpack" in found
+    return (*found, "kiwipiepy") if korean_nouns else found
+
+
 _Reader = Callable[[Path, str, Tally], Iterator[Entry]]
-_READERS: tuple[tuple[re.Pattern[str], _Reader], ...] = (
-    (re.compile(r".*\.msgpack\.gz"), _read_wordfreq),
-    (re.compile(r"sys\.dic"), _read_mecab),
-    (re.compile(r"cong\.mdl"), _read_kiwi),
-    (re.compile(r"multi\.dict"), _read_wikidata),
-    (re.compile(r".*\.dat"), _read_cldr),
-    (re.compile(r"emoji.*\.json"), _read_emoji),
-    (re.compile(r"cities.*\.json"), _read_cities),
+_READERS: tuple[tuple[re.Pattern[str], _Reader, tuple[str, ...]], ...] = (
+    (re.compile(r".*\.msgpack\.gz"), _read_wordfreq, ("msgpack",)),
+    (re.compile(r"sys\.dic"), _read_mecab, ("kiwipiepy",)),
+    (re.compile(r"cong\.mdl"), _read_kiwi, ("kiwipiepy",)),
+    (re.compile(r"multi\.dict"), _read_wikidata, ()),
+    (re.compile(r".*\.dat"), _read_cldr, ()),
+    (re.compile(r"emoji.*\.json"), _read_emoji, ()),
+    (re.compile(r"cities.*\.json"), _read_cities, ()),
 )

@@ -11,6 +11,9 @@ from curation.errors import ConfigError, MissingExtraError
 
 EXTRA = "metadata"
 PACKAGE = "package:"  # begins the name of a source inside an installed package
+MODEL = "kiwipiepy_model"
+# Of another version another list may come. msgpack and wn only hand over what a file holds, and the file's hash is kept.
+DECIDING = frozenset({"kiwipiepy", MODEL, "mwparserfromhell"})
 _LMF = (".xml", ".xml.gz", ".xml.xz")  # a WordNet that the package `wn` reads
 
 
@@ -25,7 +28,30 @@ def needed(section: MetadataSection, languages: Sequence[str]) -> dict[str, str]
                 found.setdefault("kiwipiepy", f"metadata.wikipedia.{lang}")
         if any(path.endswith(_LMF) for path in sources.get("wordnet", ())):
             found.setdefault("wn", f"metadata.wordnet.{lang}")
+        for name in sources.get("words", ()):
+            for library in _libraries_of(name, lang):
+                found.setdefault(library, f"metadata.words.{lang}")
     return found
+
+
+def _libraries_of(name: str, lang: str) -> tuple[str, ...]:
+    if not name.startswith(PACKAGE):
+        return ()
+    from metadata.packaged import libraries_of
+
+    return libraries_of(name, lang)
+
+
+def libraries(section: MetadataSection, languages: Sequence[str]) -> list[str]:
+    """Return the distributions that a build uses, of which the record keeps the versions: with Kiwi, its model's too."""
+    found = sorted(needed(section, languages))
+    return [*found, MODEL] if "kiwipiepy" in found else found
+
+
+def library_identities(section: MetadataSection, languages: Sequence[str]) -> list[dict[str, Any]]:
+    """Return what the stage's identity keeps of libraries: those that decide what a list holds, with their versions."""
+    used = [name for name in libraries(section, languages) if name in DECIDING]
+    return [{"path": name, "version": version} for name, version in versions_of(used).items()]
 
 
 def check_extra(section: MetadataSection, languages: Sequence[str]) -> None:

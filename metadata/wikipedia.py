@@ -51,6 +51,8 @@ class DumpRange(NamedTuple):
     """The byte after the last; the end of the file where it is None."""
     origin: str
     """The file's name."""
+    indexed: bool = False
+    """An index says where its streams begin: the dump can be shared out."""
 
 
 class Page(NamedTuple):
@@ -95,7 +97,8 @@ def _ranges_of(address: str, streams_per_range: int) -> list[DumpRange]:
     # The first range has the header, the last one what comes after the last page.
     starts = [0, *offsets[streams_per_range::streams_per_range]]
     stops: list[int | None] = [*starts[1:], None]
-    return [DumpRange(address, start, stop, origin) for start, stop in zip(starts, stops, strict=True)]
+    bounds = zip(starts, stops, strict=True)
+    return [DumpRange(address, start, stop, origin, indexed=True) for start, stop in bounds]
 
 
 def _read_index(index: str) -> list[int]:

@@ -23,7 +23,8 @@ from metadata.plan import (
     check_sources,
     files_of,
     is_built,
-    needed,
+    libraries,
+    library_identities,
     packaged_place,
     source_patterns,
     versions_of,
@@ -67,7 +68,8 @@ def run(config: RunConfig) -> Record:
         if not is_built(section, languages):
             return run_stage(config, SPEC, lambda stage: _freeze(stage, given), externals=externals)
         files = list(find_sources(section, languages))
-        externals = [*(file.external() for file in files), *externals]
+        parsers = library_identities(section, languages)
+        externals = [*(file.external() for file in files), *parsers, *externals]
         return run_stage(config, SPEC, lambda stage: build(stage, files, given), externals=externals)
 
 
@@ -137,12 +139,7 @@ def build(
     for unit in sorted(tally.ledgers):
         stage.add(tally.of(unit))
     stage.notes["sums"] = {name: tally.sums[name] for name in sorted(tally.sums)}
-    stage.notes["libraries"] = versions_of(_libraries(section, languages))
-
-
-def _libraries(section: MetadataSection, languages: Sequence[str]) -> list[str]:
-    found = sorted(needed(section, languages))
-    return [*found, "kiwipiepy_model"] if "kiwipiepy" in found else found
+    stage.notes["libraries"] = versions_of(libraries(section, languages))
 
 
 def _read_large(

@@ -17,7 +17,7 @@ from curation.config_metadata import Cuts, MetadataSection
 from curation.errors import ConfigError, Reason
 from curation.spark.batches import map_batches
 from curation.spark.stage import as_uri
-from curation.spark.sums import COUNTS, TaskFunction, discard, read_sums, sum_tasks
+from curation.spark.sums import COUNTS, Measure, TaskFunction, discard, measure_sums, read_sums, sum_tasks
 from curation.stage import Ledger, Tally
 from curation.text import normalise
 from metadata.entries import Entry
@@ -54,7 +54,7 @@ class Task:
 def plan_tasks(
     section: MetadataSection, languages: Sequence[str], views: Sequence[str], *, streams_per_range: int = 50
 ) -> list[Task]:
-    """Return the tasks: the ranges of the dumps, then the files of page views.
+    """Return the tasks: the ranges of the dumps, then the files of page views. Warns of dumps that cannot be shared out.
 
     streams_per_range: bzip2 streams of a multistream dump, of a hundred pages each, that one task reads.
     Raises InputError where a dump or its index cannot be read.
@@ -65,7 +65,19 @@ def plan_tasks(
         if "wikipedia" in section.sources(lang)
         for part in dump_ranges(section.wikipedia[lang], streams_per_range=streams_per_range)
     ]
+    _warn_of_whole([task.part.origin for task in parts if task.part and not task.part.indexed])
     return parts + [Task(views=address) for address in views]
+
+
+def _warn_of_whole(dumps: Sequence[str]) -> None:
+    """Warn, once for all of them, of dumps that one task reads alone."""
+    if dumps:
+        named = ", ".join(dumps[:5]) + (", ..." if len(dumps) > 5 else "")
+        warn(
+            f"no index lies beside {named}: one task reads each such dump from end to end, however many cores there are. "
+            "For a whole Wikipedia give *-pages-articles-multistream.xml.bz2 instead, and put "
+            "*-pages-articles-multistream-index.txt.bz2, which is published with it, into the same folder"
+        )
 
 
 def read_tasks(
@@ -142,34 +154,35 @@ class LargeSources:
     """Pages and lines, as the tasks counted them."""
     notes: dict[str, dict[str, dict[str, float | int]]] = field(default_factory=dict)
     """By language and source: distinct texts that were seen, and what the cuts left of them."""
+    sizes: dict[tuple[str, str], Measure] = field(default_factory=dict)
+    """Of the sums, by kind and language."""
 
     def read(self, tasks: Sequence[Task], languages: Sequence[str], *, partitions: int | None = None) -> None:
         """Sum what all tasks count. partitions: how many Spark tasks share the work; the sums do not depend on it."""
         least = {lang: self.section.cuts(lang).title_min_hour_views for lang in languages}
         reader = read_tasks(tuple(tasks), self.section.projects(languages), least)
         self.tally = sum_tasks(self.spark, reader, len(tasks), self.place / "sums", partitions=partitions)
+        self.sizes = measure_sums(self.spark, self.place / "sums")
 
     def unigrams(self, lang: str, cuts: Cuts, known: int, ledger: Ledger) -> list[Entry]:
         """Return the unigrams that may enter a list, and count the others into the ledger. known: entries it has already."""
         sums = self._sums("unigram", lang)
         scored = sums.where(F.col("count") >= cuts.unigram_min_count).select("text", _count_as_score())
         bound = _bound(cuts.unigram_max, known)
-        return self._take(
-            lang, "unigram", scored, ledger, seen=sums.count(), top=cuts.unigram_top, bound=bound
-        )
+        return self._take(lang, "unigram", scored, ledger, top=cuts.unigram_top, bound=bound)
 
     def titles(self, lang: str, cuts: Cuts, known: int, ledger: Ledger) -> list[Entry]:
         """The same for titles."""
         sums = self._sums("title", lang)
         scored = sums.where(F.col("count") >= cuts.title_min_views).select("text", _count_as_score())
         bound = _bound(cuts.title_max, known)
-        return self._take(lang, "title", scored, ledger, seen=sums.count(), top=cuts.title_top, bound=bound)
+        return self._take(lang, "title", scored, ledger, top=cuts.title_top, bound=bound)
 
     def bigrams(self, lang: str, cuts: Cuts, known: int, ledger: Ledger) -> list[Entry]:
         """The same for bigrams, whose score is their pointwise mutual information."""
         sums = self._sums("bigram", lang)
         unigrams = self._sums("unigram", lang)
-        total = int(unigrams.agg(F.coalesce(F.sum("count"), F.lit(0))).first()[0])  # type: ignore[index]
+        total = self._size("unigram", lang).total
         reach = largest_pmi(total, max(1, cuts.bigram_min_count))
         if reach < cuts.bigram_min_pmi:
             warn(
@@ -180,7 +193,7 @@ class LargeSources:
         scored = scored_pairs(frequent, unigrams, total, cuts.bigram_min_pmi)
         bound = _bound(cuts.bigram_max, known)
         self.notes.setdefault(lang, {})["words"] = {"total": total}
-        return self._take(lang, "bigram", scored, ledger, seen=sums.count(), top=1.0, bound=bound)
+        return self._take(lang, "bigram", scored, ledger, top=1.0, bound=bound)
 
     def discard(self) -> None:
         """Remove the sums."""
@@ -189,13 +202,17 @@ class LargeSources:
     def _sums(self, kind: str, lang: str) -> DataFrame:
         return read_sums(self.spark, self.place / "sums", kind).where(F.col("lang") == lang)
 
+    def _size(self, kind: str, lang: str) -> Measure:
+        return self.sizes.get((kind, lang), Measure())
+
     def _take(
-        self, lang: str, kind: str, scored: DataFrame, ledger: Ledger, *, seen: int, top: float, bound: int
+        self, lang: str, kind: str, scored: DataFrame, ledger: Ledger, *, top: float, bound: int
     ) -> list[Entry]:
         """Write what the cuts leave, take its best, and count the rest by reason.
 
-        seen: distinct texts before any cut; top: share of them that may enter; bound: most that may, 0 for no bound.
+        top: share of the distinct texts before any cut that may enter; bound: most that may, 0 for no bound.
         """
+        seen = self._size(kind, lang).texts
         place = self.place / f"{kind}-{lang}"
         max_chars = self.section.max_chars
         map_batches(scored, lambda batches: _judged(batches, max_chars), _SCORED).write.parquet(as_uri(place))

@@ -7,6 +7,7 @@ a task is a row among its counts, so that a task which was tried twice counts on
 import shutil
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import DataFrame, SparkSession
@@ -25,6 +26,17 @@ COUNTS = pa.schema(
         pa.field("count", pa.int64(), nullable=False),
     ]
 )
+
+
+class Measure(NamedTuple):
+    """The size of a kind's sums in a language."""
+
+    texts: int = 0
+    """Distinct ones."""
+    total: int = 0
+    """Their occurrences."""
+
+
 TaskFunction = Callable[[int, Tally], Iterable[pa.RecordBatch]]
 
 
@@ -65,6 +77,13 @@ def read_sums(spark: SparkSession, place: Path, kind: str) -> DataFrame:
     folder.mkdir(parents=True, exist_ok=True)
     schema = spark_schema(pa.schema([field for field in COUNTS if field.name != "kind"]))
     return spark.read.schema(schema).parquet(as_uri(folder))
+
+
+def measure_sums(spark: SparkSession, place: Path) -> dict[tuple[str, str], Measure]:
+    """Return the size of each kind's sums by (kind, language), all in one pass; those without any text are absent."""
+    sums = spark.read.schema(spark_schema(COUNTS)).parquet(as_uri(place)).where(F.col("kind") != TALLY)
+    found = sums.groupBy("kind", "lang").agg(F.count(F.lit(1)).alias("texts"), F.sum("count").alias("total"))
+    return {(row["kind"], row["lang"]): Measure(row["texts"], row["total"]) for row in found.collect()}
 
 
 def discard(place: Path) -> None:

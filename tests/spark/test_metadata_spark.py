@@ -4,6 +4,8 @@ import bz2
 import gzip
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 from xml.sax.saxutils import escape
@@ -12,12 +14,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from curation.config import MetadataSection, RunConfig, RunSection
-from curation.errors import ConfigError, InputError, MissingExtraError, Reason
+from curation.errors import ConfigError, InputError, MissingExtraError, Reason, StageError
 from curation.spark.metadata import build, find_sources, run
-from curation.spark.ngrams import _ngrams
-from curation.stage import Record, Tally, identity, run_stage
+from curation.spark.ngrams import LargeSources, _ngrams, plan_tasks
+from curation.spark.sums import read_sums
+from curation.stage import OpenStage, Record, Tally, identity, run_stage
 from metadata import plan
-from metadata.entries import SPEC, Entry
+from metadata.entries import SPEC, Entry, write_lists
 from metadata.merge import Rules, merge
 from metadata.ngrams import NgramCounter, pmi_naive
 from metadata.pageviews import read_views
@@ -167,18 +170,39 @@ def test_the_lists_are_those_of_plain_loops(plain: Record, sources: Path) -> Non
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("partitions", "streams"), [(1, 1), (5, 2)])
 def test_the_lists_are_the_same_for_any_split(
-    plain: Record, sources: Path, tmp_path: Path, partitions: int, streams: int
+    plain: Record, sources: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     section = section_of(sources, multistream=True)
-    assert len(dump_ranges(section.wikipedia["en"], streams_per_range=streams)) == -(-7 // streams)
-    other = build_run(tmp_path / "run", section, partitions=partitions, streams_per_range=streams)
+    assert len(dump_ranges(section.wikipedia["en"], streams_per_range=2)) == 4
+    other = build_run(tmp_path / "run", section, partitions=5, streams_per_range=2)
+    assert "no index" not in capsys.readouterr().err
     assert other.data["files"] == plain.data["files"]
     assert other.ledgers == plain.ledgers
     assert other.notes["built"] == plain.notes["built"]
     assert rows_of(other, "en") == rows_of(plain, "en")
     assert not (other.path / "_staged").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("partitions", "streams"), [(1, 1), (2, 3), (9, 7)])
+def test_the_sums_that_lists_are_made_of_are_those_of_a_plain_count(
+    spark: Any, sources: Path, tmp_path: Path, partitions: int, streams: int
+) -> None:
+    section = section_of(sources, multistream=True)
+    tasks = plan_tasks(section, LANGUAGES, [], streams_per_range=streams)
+    large = LargeSources(spark, tmp_path, section)
+    large.read(tasks, LANGUAGES, partitions=partitions)
+    for lang in LANGUAGES:
+        counter, tally = NgramCounter(lang), Tally()
+        for part in dump_ranges(section_of(sources, multistream=False).wikipedia[lang]):
+            for article in read_pages(part, tally):
+                counter.add(plain_text(article.text))
+        for kind, batch in zip(("unigram", "bigram"), counter.drain(), strict=True):
+            rows = read_sums(spark, tmp_path / "sums", kind).where(f"lang = '{lang}'").collect()
+            expected = dict(zip(batch["ngram"].to_pylist(), batch["count"].to_pylist(), strict=True))
+            assert {row["text"]: row["count"] for row in rows} == expected
+            assert large.sizes[kind, lang] == (len(rows), sum(expected.values()))
 
 
 @pytest.mark.slow
@@ -209,13 +233,57 @@ def test_quotas_count_what_is_new_though_spark_hands_over_only_the_best(
     rows = rows_of(record, "en")
     assert [row["source"] for row in rows].count("unigram") == 2
     assert (rows[-1]["entry"], rows[-1]["source"]) == ("last of all", "given")
-    externals = record.data["externals"]
-    assert [(item["source"], item["lang"]) for item in externals[:-1]] == [
+    *files, parser, given = record.data["externals"]
+    assert [(item["source"], item["lang"]) for item in files] == [
         ("wikipedia", "en"),
         *[("pageviews", "")] * 3,
     ]
-    assert all(len(item["sha256"]) == 64 for item in externals)
+    assert all(len(item["sha256"]) == 64 for item in (*files, given))
+    assert parser == {"path": "mwparserfromhell", "version": version("mwparserfromhell")}
     assert run(config).skipped
+
+
+def test_another_version_of_kiwi_or_of_its_model_is_another_list(
+    sources: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+
+    def build_nothing(stage: OpenStage, *_: Any) -> None:
+        made.append(stage)
+        write_lists(stage, {lang: [Entry(lang, "고양이", "given")] for lang in LANGUAGES})
+
+    monkeypatch.setattr("curation.spark.metadata.build", build_nothing)
+    section = section_of(sources, multistream=False)
+    config = RunConfig(run=RunSection(path=tmp_path / "run"), metadata=section)
+    installed = {name: version(name) for name in ("kiwipiepy", "kiwipiepy_model", "mwparserfromhell")}
+    known = {item["path"]: item.get("version") for item in run(config).data["externals"]}
+    assert installed.items() <= known.items()
+    assert run(config).skipped
+    for name in installed:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                plan, "versions_of", lambda names, new=name: dict.fromkeys(names, "9") | {new: "10"}
+            )
+            with pytest.raises(StageError, match=r"another externals\.\w+\.version \(.* then, .* now\)"):
+                run(config)
+    again = replace(config, run=replace(config.run, on_existing="overwrite"))
+    monkeypatch.setattr(plan, "versions_of", lambda names: installed | {"kiwipiepy_model": "9.9"})
+    assert not run(again).skipped
+    assert run(config).skipped
+    assert len(made) == 2
+
+
+def test_dumps_that_one_task_reads_alone_are_named_once(
+    sources: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert len(plan_tasks(section_of(sources, multistream=False), LANGUAGES, [])) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith("warning: no index lies beside enwiki-pages-articles.xml.bz2, kowiki-")
+    assert "give *-pages-articles-multistream.xml.bz2 instead" in line
+    plan_tasks(
+        section_of(sources, multistream=True), LANGUAGES, []
+    )  # one range each, and yet they can be shared out
+    assert not capsys.readouterr().err
 
 
 def test_given_lists_start_no_spark_and_older_records_still_match(
@@ -258,6 +326,30 @@ def test_a_missing_library_is_named_before_any_work(
     )
 
 
+@pytest.mark.parametrize(
+    ("name", "lang", "expected"),
+    [
+        ("wordfreq==3.1.1/wordfreq/data/large_en.msgpack.gz", "en", ["msgpack"]),
+        ("wordfreq==3.1.1/wordfreq/data/small_ko.msgpack.gz", "ko", ["msgpack", "kiwipiepy"]),
+        ("python-mecab-ko-dic==2.1.1.post2/mecab_ko_dic/dictionary/sys.dic", "ko", ["kiwipiepy"]),
+        ("kiwipiepy_model==0.24.0/kiwipiepy_model/cong.mdl", "ko", ["kiwipiepy"]),
+        ("Babel==2.18.0/babel/locale-data/ko.dat", "ko", []),
+        ("emoji==2.16.0/emoji/unicode_codes/emoji.unknown", "ko", []),
+    ],
+)
+def test_what_a_packaged_source_needs_is_named_before_any_work(
+    name: str, lang: str, expected: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    section = MetadataSection(words={lang: (f"package:{name}",)}, entries=(str(tmp_path / "en.txt"),))
+    assert plan.needed(section, (lang,)) == dict.fromkeys(expected, f"metadata.words.{lang}")
+    monkeypatch.setattr(plan, "find_spec", lambda name: None)
+    monkeypatch.setattr(plan, "sys", type("NoModules", (), {"modules": {}}))
+    if expected:
+        with pytest.raises(MissingExtraError, match=rf"metadata\.words\.{lang} needs '{expected[0]}'"):
+            run(RunConfig(run=RunSection(path=tmp_path / "run"), metadata=section))
+        assert not (tmp_path / "run").exists()
+
+
 def test_all_kinds_of_small_sources_need_no_spark(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("curation.spark.session.get_session", None)
     (tmp_path / "words.txt").write_text("dog 5\ncat 9\n7 1\n")
@@ -272,18 +364,18 @@ def test_all_kinds_of_small_sources_need_no_spark(tmp_path: Path, monkeypatch: p
 
 @pytest.mark.slow
 def test_the_real_sample_as_a_multistream_dump_gives_the_same_counts(shared: Path, tmp_path: Path) -> None:
-    """The sample's own pages, forty to a stream, read in ranges: the counts add up to those of the whole."""
+    """The sample's own pages, fifteen to a stream, read in ranges: the counts add up to those of the whole."""
     sample = shared / "sources/enwiki-sample-pages-articles.xml.bz2"
     text = bz2.decompress(sample.read_bytes()).decode()
     begin, end = text.index("<page>"), text.rindex("</page>") + len("</page>")
-    parts = [f"{part}</page>\n" for part in text[begin:end].split("</page>")[:120]]
+    parts = [f"{part}</page>\n" for part in text[begin:end].split("</page>")[:45]]
     plain = tmp_path / "enwiki-pages-articles.xml.bz2"
     plain.write_bytes(bz2.compress((text[:begin] + "".join(parts) + "</mediawiki>").encode()))
     path = tmp_path / "enwiki-pages-articles-multistream.xml.bz2"
     body, index = bz2.compress(text[:begin].encode()), ""
-    for first in range(0, len(parts), 40):
-        index += "".join(f"{len(body)}:{n}:T\n" for n in range(first, first + 40))
-        body += bz2.compress("".join(parts[first : first + 40]).encode())
+    for first in range(0, len(parts), 15):
+        index += "".join(f"{len(body)}:{n}:T\n" for n in range(first, first + 15))
+        body += bz2.compress("".join(parts[first : first + 15]).encode())
     path.write_bytes(body + bz2.compress(b"</mediawiki>"))
     index_path = tmp_path / "enwiki-pages-articles-multistream-index.txt.bz2"
     index_path.write_bytes(bz2.compress(index.encode()))
