@@ -15,6 +15,7 @@ from curation.errors import require
 
 OnExisting = Literal["fail", "overwrite"]
 MATCH_MODES = ("metaclip1", "metaclip2", "word", "korean")  # of `curation.modes`
+DEFAULT_MODES = {"en": "metaclip1", "ko": "korean"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,8 +88,8 @@ class ExtractSection:
 class MatchSection:
     """Alt-texts to the entries they name."""
 
-    mode: dict[str, str] = field(default_factory=lambda: {"en": "metaclip1", "ko": "metaclip2"})
-    """Matching mode a language: metaclip1, metaclip2, word or korean; metaclip2 where a language is not named."""
+    mode: dict[str, str] = field(default_factory=lambda: dict(DEFAULT_MODES))
+    """Matching mode a language: metaclip1, metaclip2, word or korean. Not named: metaclip1 for en, korean for ko, else metaclip2."""
     fold_case: dict[str, bool] = later(factory=dict)
     """Whether case is folded, a language; its mode must be `word`. Not where a language is not named."""
     engine: Literal["auto", "spans", "daachorse", "pyahocorasick"] = runtime("auto")
@@ -124,7 +125,7 @@ class MatchSection:
 
     def mode_of(self, lang: str) -> str:
         """Return the matching mode of a language."""
-        return self.mode.get(lang, "metaclip2")
+        return self.mode.get(lang) or DEFAULT_MODES.get(lang, "metaclip2")
 
 
 @dataclass(frozen=True, kw_only=True)
