@@ -1,7 +1,7 @@
 """The learned weights of benchmarks/korean_model.py as the whole numbers that `curation.korean_lattice` reads.
 
 Features that the runtime always adds together are one number. Weights are multiplied by 64 and rounded. Two biases are added,
-chosen by cross-validation: a noun straight after a noun costs 2, a noun of one syllable gains 1 (in units of the perceptron).
+chosen by cross-validation: a noun straight after a noun costs 1, a noun of one syllable gains 2 (in units of the perceptron).
 """
 
 from collections import defaultdict
@@ -16,7 +16,7 @@ SCALE = 64
 MIN_SEEN = 1  # analyses that a piece of one syllable, nouns aside, must be part of
 STARTS = ["B_", "BD", "BA"]  # the states before a run
 SIZES = range(6)
-NOUN_AFTER_NOUN, NOUN_OF_ONE = -2.0, 1.0
+NOUN_AFTER_NOUN, NOUN_OF_ONE = -1.0, 2.0
 
 
 class _Rounded:

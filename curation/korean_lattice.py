@@ -19,7 +19,7 @@ from typing import Any
 
 MODEL = "korean.json.gz"
 MAX_PIECE = 8  # syllables of the longest piece
-MAX_UNKNOWN = 4  # syllables of the longest piece at the start of a run that nobody knows; elsewhere one
+MAX_UNKNOWN = 7  # syllables of the longest piece at the start of a run that nobody knows: a name; elsewhere one
 FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
 NOUN = 0  # the tag NNG, which takes in proper nouns
 NOMINAL = frozenset(
