@@ -11,10 +11,11 @@ MetaCLIP 2 wraps Korean entries in spaces, which finds one word in six (0.175 of
 import re
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from itertools import accumulate
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import accumulate, chain
 
 from curation.automaton import Scan, encode, fastest_automaton, scanner
+from curation.korean_batch import LatticeTables
 from curation.korean_lattice import MAX_JOINED, NUMERALS, Lattice, Piece
 
 MAX_CACHED = 1 << 16  # runs in each of the two generations of the cache
@@ -36,7 +37,7 @@ class KoreanFinder:
         others: dict[str, int] = {}
         for position, entry in enumerate(entries):
             (self._ids if _SYLLABLES.fullmatch(entry) else others).setdefault(entry, position)
-        self._lattice = Lattice(self._ids)
+        self._tables = LatticeTables(Lattice(self._ids))
         self._others = [(position, len(entry)) for entry, position in others.items()]
         patterns = [encode(entry) for entry in others]
         self._scan = scanner(automaton or fastest_automaton(), patterns) if others else None
@@ -52,43 +53,41 @@ class KoreanFinder:
         return [found for part in _parts(texts) for found in self._find_part(part)]
 
     def _find_part(self, texts: list[str]) -> list[list[int]]:
-        found = [self._words(text) for text in texts]
+        runs_of = [_RUN.findall(text) for text in texts]
+        known = self._look_up(chain.from_iterable(runs_of))
+        found: list[set[int]] = [set().union(*[known[run][0] for run in runs]) for runs in runs_of]
         if self._scan is not None:
             for number, hits in _scan_texts(self._scan, texts).items():
-                found[number].update(self._find_others(texts[number], hits))
+                found[number].update(self._find_others(texts[number], hits, known))
         return [sorted(of_text) for of_text in found]
 
-    def _words(self, text: str) -> set[int]:
-        """Return the entries of syllables alone."""
-        runs = _RUN.findall(text)
-        young = self._young
-        try:
-            return set().union(*[young[run][0] for run in runs])
-        except KeyError:
-            return set().union(*[self._remember(run)[0] for run in runs])
+    def _look_up(self, runs: Iterable[str]) -> dict[str, Found]:
+        """Return what runs hold, from the cache or anew, all new ones together; the cache changes only here."""
+        if len(self._young) >= MAX_CACHED:
+            self._old, self._young = self._young, {}
+        young, old = self._young, self._old
+        wanted = dict.fromkeys(runs)
+        new = [run for run in wanted if run not in young]
+        if not new:
+            return young
+        anew = [run for run in new if run not in old]
+        found = {run: old[run] for run in new if run in old} | dict(zip(anew, self._look(anew), strict=True))
+        for run in new:
+            if len(run) <= MAX_CACHED_SYLLABLES and len(young) < MAX_CACHED:
+                young[run] = found[run]
+        return {run: found.get(run) or young[run] for run in wanted}
 
-    def _remember(self, run: str) -> Found:
-        """Return what a run holds, from the cache or anew."""
-        found = self._young.get(run)
-        if found is None:
-            found = self._old.get(run) or self._look(run)
-            if len(run) <= MAX_CACHED_SYLLABLES:
-                if len(self._young) >= MAX_CACHED:
-                    self._old, self._young = self._young, {}
-                self._young[run] = found
-        return found
-
-    def _look(self, run: str) -> Found:
-        first = run[0]
-        before = "D" if first.isdigit() else "A" if first.isascii() else "_"
-        syllables = run if before == "_" else run[1:]
-        pieces = self._lattice.pieces(syllables, before)
-        skipped = len(run) - len(syllables)
-        return tuple(set(self._joined(syllables, pieces))), tuple(start + skipped for start, _, _ in pieces)
+    def _look(self, runs: Sequence[str]) -> Iterator[Found]:
+        """Yield what runs hold."""
+        split = [_split(run) for run in runs]
+        for run, (syllables, _), pieces in zip(runs, split, self._tables.pieces(split), strict=True):
+            skipped = len(run) - len(syllables)
+            ids = set(self._joined(syllables, pieces))
+            yield tuple(ids), tuple(start + skipped for start, _, _ in pieces)
 
     def _joined(self, syllables: str, pieces: Sequence[Piece]) -> Iterator[int]:
         """Yield the entries that are a nominal piece or several joined."""
-        ids, lattice = self._ids, self._lattice
+        ids, lattice = self._ids, self._tables.lattice
         nominal, contracted, alone = lattice.nominal, lattice.contracted, lattice.alone
         for n, (start, _, first_tag) in enumerate(pieces):
             if not nominal[first_tag]:
@@ -102,9 +101,9 @@ class KoreanFinder:
                 if contracted[tag]:
                     break
 
-    def _find_others(self, text: str, hits: Sequence[Hit]) -> Iterator[int]:
+    def _find_others(self, text: str, hits: Sequence[Hit], known: Mapping[str, Found]) -> Iterator[int]:
         """Yield the entries with other characters than Hangul syllables, once for each place where they stand."""
-        cuts = self._cuts(text)
+        cuts = {run.start() + begin for run in _RUN.finditer(text) for begin in known[run.group()][1]}
         ends = list(accumulate(len(encode(char)) for char in text))  # in bytes, of each character
         for last, number in hits:
             position, size = self._others[number]
@@ -112,12 +111,11 @@ class KoreanFinder:
             if _is_cut(text, stop - size, cuts) and _is_cut(text, stop, cuts):
                 yield position
 
-    def _cuts(self, text: str) -> set[int]:
-        """Return where the pieces of the text's runs begin."""
-        cuts: set[int] = set()
-        for match in _RUN.finditer(text):
-            cuts.update(match.start() + begin for begin in self._remember(match.group())[1])
-        return cuts
+
+def _split(run: str) -> tuple[str, str]:
+    """Return a run's syllables, and what stands before them: D for a digit, A for a Latin letter, else _."""
+    first = run[0]
+    return (run[1:], "D" if first.isdigit() else "A") if first.isascii() else (run, "_")
 
 
 def _parts(texts: Iterable[str]) -> Iterator[list[str]]:

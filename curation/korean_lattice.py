@@ -4,22 +4,24 @@ A run is a stretch of Hangul syllables, mostly one space-separated word (eojeol)
 of it that the model knows (nouns, particles, endings, stems with what they contract with), every entry, and some stretches that
 nobody knows, are edges with a tag (Sejong's, as Kiwi gives them, joined by + where a syllable holds two). A path's score is
 a sum of whole numbers: of the piece itself, of the pair of tags, of the piece after a tag, and of the piece after a syllable
-with or without a final consonant (`은` or `는`). Whole numbers, so that every machine finds the same path; of equal paths
-the one whose pieces come first in the order of the model.
+with or without a final consonant (`은` or `는`). Whole numbers, so that every machine finds the same path; of equal paths the
+one whose first piece that differs is shorter, then comes first in the model.
 
 The weights are learned by benchmarks/korean_model.py and lie in `curation/models/korean.json.gz`.
 """
 
 import gzip
 import json
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from importlib import resources
-from typing import Any
+from typing import Any, NamedTuple
 
 MODEL = "korean.json.gz"
 MAX_PIECE = 8  # syllables of the longest piece
-MAX_UNKNOWN = 7  # syllables of the longest piece at the start of a run that nobody knows: a name; elsewhere one
+MAX_UNKNOWN = (
+    7  # syllables of the longest piece at the start of a run that nobody knows: a name; elsewhere one
+)
 FIRST_SYLLABLE, LAST_SYLLABLE, FINALS, RIEUL = 0xAC00, 0xD7A3, 28, 8
 NOUN = 0  # the tag NNG, which takes in proper nouns
 NOMINAL = frozenset(
@@ -32,156 +34,151 @@ ALONE = frozenset(("NNG", "NNB", "NR", "NP"))  # tags of one syllable that are a
 NUMERALS = frozenset("한두세네")  # numbers before what they count; as determiners (MM) they are words too
 FAR = -(1 << 60)
 MAX_JOINED = 6  # pieces of the longest compound
-MAX_REMEMBERED = 6  # syllables of the longest suffix that is remembered
-MAX_SUFFIXES = 1 << 14  # in each of two generations
-FINAL_MARKS = "_CR"  # of a syllable without a final consonant, with one, with rieul
-MARKS = {
-    FIRST_SYLLABLE + n: FINAL_MARKS[0 if n % FINALS == 0 else 2 if n % FINALS == RIEUL else 1]
-    for n in range(LAST_SYLLABLE - FIRST_SYLLABLE + 1)
-}
+LONGEST_SHAPE = 5  # syllables from which on nouns of all lengths are weighed alike
 
 
 # What a stretch can be: its tag, weight, what is added after which tags, and after a syllable with which final consonant.
-# Plain tuples, here and below: there are hundreds of thousands, and the garbage collector skips tuples of numbers.
+# Plain tuples: there are tens of thousands, and the garbage collector skips tuples of numbers.
 Edge = tuple[int, int, dict[int, int] | None, tuple[int, int, int] | None]
-Choice = tuple[int, dict[int, int], int, int]  # tag, weights after tags, score to the end, syllables
-Step = tuple[int, int, int]  # score to the end, syllables, tag
-Piece = tuple[int, int, int]  # where it starts and stops, tag
-NOTHING: dict[int, int] = {}
+Step = tuple[int, int, int]  # score to the end, where the piece stops, its tag
+Piece = tuple[int, int, int]  # where it starts and stops, its tag
 
 
-class Suffix:
-    """The end of a run from a position on, with what follows the tags that were asked for."""
+class Kind(NamedTuple):
+    """What words with the same edges share."""
 
-    __slots__ = ("best", "choices")
-
-    def __init__(self, choices: list[Choice]) -> None:
-        self.choices = choices
-        self.best: dict[int, Step] = {}
+    edges: tuple[Edge, ...]
+    """A noun's comes first."""
+    is_other: bool
+    """The dictionary knows such a word as something else than a noun."""
 
 
 class Lattice:
-    """Finds the pieces of runs; `entries` are nouns to it."""
+    """Finds the pieces of a run; `entries` are nouns to it."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         """entries: of Hangul syllables alone. Reads the model."""
         data = _read_model()
         self.tags: list[str] = data["tags"]
         states = self.tags + data["starts"]
-        self._starts = {name[1:]: states.index(name) for name in data["starts"]}
-        self._following = [list(row) for row in zip(*data["bigram"], strict=True)]  # of each tag before
-        self._end: list[int] = data["end"]
-        self._shape: dict[str, int] = data["shape"]
-        self._first: dict[str, int] = data["first"]
-        self._last: dict[str, int] = data["last"]
-        self._ambiguous: list[int] = data["ambiguous"]
+        self.starts = {name[1:]: states.index(name) for name in data["starts"]}
+        self.bigram: list[list[int]] = data["bigram"]
+        """Of each tag, what is added after each state: the tags, then the starts."""
+        self.end: list[int] = data["end"]
+        """Of each state."""
+        self.shape: dict[str, int] = data["shape"]
+        self.first: dict[str, int] = data["first"]
+        self.last: dict[str, int] = data["last"]
+        self.ambiguous: list[int] = data["ambiguous"]
         self.nominal = [tag in NOMINAL for tag in self.tags]
         self.contracted = [tag in CONTRACTED for tag in self.tags]
         self.alone = [tag in ALONE for tag in self.tags]
-        self._other = {piece[0] for piece in data["pieces"]} - set(data["unambiguous"].split())
-        self._other |= set(data["also"].split())
-        self._edges = self._collect(data, frozenset(entries))
-        self._nothing = Suffix([])
-        self._young: dict[str, Suffix] = {}
-        self._old: dict[str, Suffix] = {}
+        other = {piece[0] for piece in data["pieces"]} - set(data["unambiguous"].split())
+        other |= set(data["also"].split())
+        self.kinds = [Kind((), is_other=False), Kind((), is_other=True)]
+        self.kind_of: dict[str, int] = dict.fromkeys(other, 1)
+        """Of each known stretch, its number in `kinds`; 0 of every other."""
+        self._number(self._collect(data, frozenset(entries), other), other)
 
-    def _collect(self, data: dict[str, Any], entries: frozenset[str]) -> dict[str, tuple[Edge, ...]]:
+    def _collect(
+        self, data: dict[str, Any], entries: frozenset[str], other: set[str]
+    ) -> dict[str, tuple[Edge, ...]]:
         known = zip(data["nouns"].split(), data["noun_weights"], data["noun_buckets"], strict=True)
-        seen: dict[int, tuple[Edge, ...]] = {}  # most nouns share their weight, and so their edges
         edges: dict[str, tuple[Edge, ...]] = {}
         for word, weight, bucket in known:
-            score = weight + self._noun(word, bucket, is_entry=word in entries)
-            edges[word] = seen.setdefault(score, ((NOUN, score, None, None),))
+            score = weight + self._noun(word, bucket, is_entry=word in entries, is_other=word in other)
+            edges[word] = ((NOUN, score, None, None),)
         for word in entries:
             if word not in edges and word:
-                score = self._noun(word, "x", is_entry=True)
-                edges[word] = seen.setdefault(score, ((NOUN, score, None, None),))
+                score = self._noun(word, "x", is_entry=True, is_other=word in other)
+                edges[word] = ((NOUN, score, None, None),)
         for word, tag, weight, after_tag, after_final in data["pieces"]:
             edge = (tag, weight, dict(after_tag) if after_tag else None, tuple(after_final or ()) or None)
             edges[word] = (*edges.get(word, ()), edge)
         return edges
 
-    def _noun(self, word: str, bucket: str, *, is_entry: bool) -> int:
-        size = min(len(word), 5)
+    def _number(self, edges: dict[str, tuple[Edge, ...]], other: set[str]) -> None:
+        """Give every word the number of its kind; most nouns share theirs."""
+        seen: dict[Kind, int] = {}
+        for word, of_word in edges.items():
+            kind = Kind(of_word, word in other)
+            alone = any(after_tag for _, _, after_tag, _ in of_word)
+            number = len(self.kinds) if alone else seen.setdefault(kind, len(self.kinds))
+            if number == len(self.kinds):
+                self.kinds.append(kind)
+            self.kind_of[word] = number
+
+    def _noun(self, word: str, bucket: str, *, is_entry: bool, is_other: bool) -> int:
+        size = min(len(word), LONGEST_SHAPE)
         one = "1" if len(word) == 1 else ""
-        score = self._shape[f"{int(is_entry)}{bucket}{size}"]
-        score += self._first.get(word[0] + one, 0) + self._last.get(word[-1] + one, 0)
-        return score + self._ambiguous[size] if word in self._other else score
+        score = self.shape[f"{int(is_entry)}{bucket}{size}"]
+        score += self.first.get(word[0] + one, 0) + self.last.get(word[-1] + one, 0)
+        return score + self.ambiguous[size] if is_other else score
 
     def pieces(self, run: str, before: str) -> list[Piece]:
         """Return the pieces of a run in their order. before: D after a digit, A after a Latin letter, else _.
 
-        Time and memory are linear in the run.
+        The plain way, for one run; `curation.korean_batch` finds the same for many. Time and memory are linear in the run.
         """
         size = len(run)
-        marks = run.translate(MARKS)
-        rest: list[Suffix] = [self._nothing] * (size + 1)  # of each position, what follows
-        for start in range(size - 1, 0, -1):
-            if size - start > MAX_REMEMBERED:
-                rest[start] = Suffix(self._choices(run, start, marks, rest))
-                continue
-            key = marks[start - 1] + run[start:]
-            rest[start] = self._young.get(key) or self._remember(key, run, start, marks, rest)
-        step = self._step(Suffix(self._choices(run, 0, marks, rest)), self._starts[before])
-        found = []
-        start = 0
-        while True:
-            _, taken, tag = step
-            found.append((start, start + taken, tag))
-            start += taken
-            if start == size:
-                return found
-            step = rest[start].best.get(tag) or self._step(rest[start], tag)
+        best: list[dict[int, Step]] = [{} for _ in range(size + 1)]  # of each place, after a state
+        edges = [self._edges(run, start) for start in range(size)]
 
-    def _remember(self, key: str, run: str, start: int, marks: str, rest: list[Suffix]) -> Suffix:
-        """Return what follows a position after the first: short endings are the same in many runs."""
-        found = self._old.get(key) or Suffix(self._choices(run, start, marks, rest))
-        if len(self._young) >= MAX_SUFFIXES:
-            self._old, self._young = self._young, {}
-        self._young[key] = found
+        def score_after(start: int, state: int) -> int:
+            if start == size:
+                return self.end[state]
+            if state not in best[start]:
+                best[start][state] = self._step(edges[start], state, score_after)
+            return best[start][state][0]
+
+        for start in range(size - 1, 0, -1):  # from the end, so that no call goes deeper than one piece
+            for state in {tag for at in edges[max(0, start - MAX_PIECE) : start] for _, tag, _, _ in at}:
+                score_after(start, state)
+        state = self.starts[before]
+        found: list[Piece] = []
+        start = 0
+        while start < size:
+            score_after(start, state)
+            _, stop, state = best[start][state]
+            found.append((found[-1][1] if found else 0, stop, state))
+            start = stop
         return found
 
-    def _choices(self, run: str, start: int, marks: str, rest: list[Suffix]) -> list[Choice]:
-        """Return the pieces that may begin at a position, each with the score of the best path from it to the end.
-
-        Of those that do not look at the tag before them, the best of each tag is enough.
-        """
-        known, step = self._edges, self._step
-        final = FINAL_MARKS.index(marks[start - 1])
+    def _edges(self, run: str, start: int) -> list[tuple[int, int, int, dict[int, int] | None]]:
+        """Return (where it stops, tag, weight, weights after tags) of the pieces that may begin at a place, in their order."""
+        found: list[tuple[int, int, int, dict[int, int] | None]] = []
         free = start + 1 if start else MAX_UNKNOWN  # up to where a noun may end that nobody knows
-        plain: dict[int, Choice] = {}
-        found: list[Choice] = []
         for stop in range(start + 1, min(len(run), start + MAX_PIECE) + 1):
             word = run[start:stop]
-            edges = known.get(word, ())
+            edges, is_other = self.kinds[self.kind_of.get(word, 0)]
             if stop <= free and (not edges or edges[0][0] != NOUN):
-                edges = ((NOUN, self._noun(word, "x", is_entry=False), None, None), *edges)
-            if not edges:
-                continue
-            follows = rest[stop]
+                found.append((stop, NOUN, self._noun(word, "x", is_entry=False, is_other=is_other), None))
             for tag, weight, after_tag, after_final in edges:
-                score = weight + (follows.best.get(tag) or step(follows, tag))[0]
-                if after_final and start:
-                    score += after_final[final]
-                if after_tag:
-                    found.append((tag, after_tag, score, stop - start))
-                elif tag not in plain or score > plain[tag][2]:
-                    plain[tag] = (tag, NOTHING, score, stop - start)
-        return [*plain.values(), *found]
+                final = after_final[final_of(run[start - 1])] if after_final and start else 0
+                found.append((stop, tag, weight + final, after_tag))
+        return found
 
-    def _step(self, suffix: Suffix, before: int) -> Step:
-        """Return the best first step into what follows, after a tag or a start; it is remembered."""
-        best: Step = (FAR, 0, -1) if suffix.choices else (self._end[before], 0, -1)
-        most = best[0]
-        row = self._following[before]
-        for tag, after_tag, score, size in suffix.choices:
-            total = score + row[tag]
-            if before in after_tag:
-                total += after_tag[before]
-            if total > most:
-                most, best = total, (total, size, tag)
-        suffix.best[before] = best
+    def _step(
+        self,
+        edges: Sequence[tuple[int, int, int, dict[int, int] | None]],
+        state: int,
+        score_after: Callable[[int, int], int],
+    ) -> Step:
+        """Return the best first piece after a state; of equal ones the first."""
+        best: Step = (FAR, 0, -1)
+        for stop, tag, weight, after_tag in edges:
+            total = weight + self.bigram[tag][state] + score_after(stop, tag)
+            if after_tag:
+                total += after_tag.get(state, 0)
+            if total > best[0]:
+                best = (total, stop, tag)
         return best
+
+
+def final_of(syllable: str) -> int:
+    """Return 0 for a syllable without a final consonant, 2 for one with rieul, 1 for another."""
+    final = (ord(syllable) - FIRST_SYLLABLE) % FINALS
+    return 0 if final == 0 else 2 if final == RIEUL else 1
 
 
 @lru_cache(maxsize=1)

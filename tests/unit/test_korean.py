@@ -1,5 +1,6 @@
 """Mode `korean`: words of Korean texts by their boundaries."""
 
+import re
 from pathlib import Path
 
 import pyarrow.parquet as pq
@@ -8,6 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.korean import KoreanFinder
+from curation.korean_batch import MAX_RUNS, LatticeTables
+from curation.korean_lattice import Lattice
 from curation.match import build_matcher
 
 ENTRIES = [
@@ -23,6 +26,11 @@ TEXTS = st.text(
 @pytest.fixture(scope="module")
 def finder() -> KoreanFinder:
     return KoreanFinder(ENTRIES)
+
+
+@pytest.fixture(scope="module")
+def lattice(finder: KoreanFinder) -> Lattice:
+    return finder._tables.lattice
 
 
 def words(finder: KoreanFinder, text: str) -> set[str]:
@@ -73,15 +81,29 @@ def test_every_found_entry_is_a_substring(finder: KoreanFinder, text: str) -> No
     assert all(ENTRIES[n] in text for n in found)
 
 
+RUNS = st.text(alphabet="가나다라마바사은는이했다고양학교에서도", min_size=1, max_size=30)
+
+
 @settings(deadline=None)
-@given(
-    st.text(alphabet="가나다라마바사은는이했다고양학교에서도", min_size=1, max_size=30),
-    st.sampled_from("_DA"),
-)
-def test_pieces_cover_their_run(finder: KoreanFinder, run: str, before: str) -> None:
-    pieces = finder._lattice.pieces(run, before)
+@given(RUNS, st.sampled_from("_DA"))
+def test_pieces_cover_their_run(lattice: Lattice, run: str, before: str) -> None:
+    pieces = lattice.pieces(run, before)
     assert [start for start, _, _ in pieces] == [0, *(stop for _, stop, _ in pieces[:-1])]
     assert pieces[-1][1] == len(run)
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(RUNS, st.sampled_from("_DA")), max_size=20))
+def test_many_runs_at_once_have_the_pieces_of_each(lattice: Lattice, runs: list[tuple[str, str]]) -> None:
+    assert LatticeTables(lattice).pieces(runs) == [lattice.pieces(run, before) for run, before in runs]
+
+
+def test_runs_of_a_treebank_at_once_have_the_pieces_of_each(lattice: Lattice, shared: Path) -> None:
+    texts = pq.read_table(shared / "metadata" / "korean_gold.parquet", columns=["text"])["text"].to_pylist()
+    found = {run for text in texts[::8] for run in re.findall("[가-힣]+", text)}
+    runs = [(run, "_DA"[len(run) % 3]) for run in sorted(found)]
+    assert len(runs) > MAX_RUNS
+    assert LatticeTables(lattice).pieces(runs) == [lattice.pieces(run, before) for run, before in runs]
 
 
 def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,23 +116,24 @@ def test_a_full_cache_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(small._old) <= 2
 
 
-def test_work_is_linear_in_the_length_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    calls = []
+def test_work_is_linear_in_the_length_of_a_run() -> None:
     finder = KoreanFinder(ENTRIES)
-    counted = finder._lattice._edges
+    lattice = finder._tables.lattice
+    asked = []
 
     class Counting(dict):  # type: ignore[type-arg]
         def get(self, *args: object) -> object:
-            calls.append(1)
+            asked.append(1)
             return super().get(*args)
 
-    monkeypatch.setattr(finder._lattice, "_edges", Counting(counted))
-    asked = []
+    lattice.kind_of = Counting(lattice.kind_of)
+    counts = []
     for length in (1_000, 10_000):
-        calls.clear()
+        asked.clear()
         finder.find_sorted("고양이가" * (length // 4))
-        asked.append(len(calls))
-    assert asked[1] < 11 * asked[0]
+        counts.append(len(asked))
+    assert counts[0] >= 1_000
+    assert counts[1] < 11 * counts[0]
     assert not finder._young
 
 
