@@ -78,35 +78,39 @@ class Lattice:
         self.kinds = [Kind((), is_other=False), Kind((), is_other=True)]
         self.kind_of: dict[str, int] = dict.fromkeys(other, 1)
         """Of each known stretch, its number in `kinds`; 0 of every other."""
-        self._number(self._collect(data, frozenset(entries), other), other)
+        self._number(self._nouns(data, frozenset(entries), other), data["pieces"], other)
 
-    def _collect(
-        self, data: dict[str, Any], entries: frozenset[str], other: set[str]
-    ) -> dict[str, tuple[Edge, ...]]:
+    def _nouns(self, data: dict[str, Any], entries: frozenset[str], other: set[str]) -> dict[str, int]:
+        """Return the weight of every noun: the model's and the entries."""
         known = zip(data["nouns"].split(), data["noun_weights"], data["noun_buckets"], strict=True)
-        edges: dict[str, tuple[Edge, ...]] = {}
-        for word, weight, bucket in known:
-            score = weight + self._noun(word, bucket, is_entry=word in entries, is_other=word in other)
-            edges[word] = ((NOUN, score, None, None),)
+        weights = {
+            word: weight + self._noun(word, bucket, is_entry=word in entries, is_other=word in other)
+            for word, weight, bucket in known
+        }
         for word in entries:
-            if word not in edges and word:
-                score = self._noun(word, "x", is_entry=True, is_other=word in other)
-                edges[word] = ((NOUN, score, None, None),)
-        for word, tag, weight, after_tag, after_final in data["pieces"]:
-            edge = (tag, weight, dict(after_tag) if after_tag else None, tuple(after_final or ()) or None)
-            edges[word] = (*edges.get(word, ()), edge)
-        return edges
+            if word and word not in weights:
+                weights[word] = self._noun(word, "x", is_entry=True, is_other=word in other)
+        return weights
 
-    def _number(self, edges: dict[str, tuple[Edge, ...]], other: set[str]) -> None:
+    def _number(self, nouns: dict[str, int], pieces: Iterable[list[Any]], other: set[str]) -> None:
         """Give every word the number of its kind; most nouns share theirs."""
-        seen: dict[Kind, int] = {}
-        for word, of_word in edges.items():
-            kind = Kind(of_word, word in other)
-            alone = any(after_tag for _, _, after_tag, _ in of_word)
-            number = len(self.kinds) if alone else seen.setdefault(kind, len(self.kinds))
-            if number == len(self.kinds):
-                self.kinds.append(kind)
+        edges: dict[str, list[Edge]] = {}
+        for word, tag, weight, after_tag, after_final in pieces:
+            edge = (tag, weight, dict(after_tag) if after_tag else None, tuple(after_final or ()) or None)
+            edges.setdefault(word, []).append(edge)
+        numbers: dict[int, int] = {}
+        for word, weight in nouns.items():
+            number = numbers.get(weight)
+            if number is None:
+                number = numbers[weight] = self._add(Kind((_noun_edge(weight),), is_other=False))
             self.kind_of[word] = number
+        for word, of_word in edges.items():
+            noun = [_noun_edge(nouns[word])] if word in nouns else []
+            self.kind_of[word] = self._add(Kind((*noun, *of_word), word in other))
+
+    def _add(self, kind: Kind) -> int:
+        self.kinds.append(kind)
+        return len(self.kinds) - 1
 
     def _noun(self, word: str, bucket: str, *, is_entry: bool, is_other: bool) -> int:
         size = min(len(word), LONGEST_SHAPE)
@@ -173,6 +177,10 @@ class Lattice:
             if total > best[0]:
                 best = (total, stop, tag)
         return best
+
+
+def _noun_edge(weight: int) -> Edge:
+    return NOUN, weight, None, None
 
 
 def final_of(syllable: str) -> int:
