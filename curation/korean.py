@@ -1,7 +1,8 @@
 """Mode `korean` of step "match": entries found where they are words of a Korean text, particles and compounds resolved.
 
 An entry of Hangul syllables alone is found where it is one nominal piece of a run, or several joined (`수석연구원은`: 수석, 연구원 and
-수석연구원), by the lattice of `curation.korean_lattice`; the inside of a word is never found (`우스` in `마우스에`). One syllable counts
+수석연구원), by the lattice of `curation.korean_lattice`; the inside of a word is never found (`우스` in `마우스에`). An entry
+of two syllables or more is also found where it is the whole run, noun or not (`빨간` in `빨간 별`). One syllable counts
 as a noun or a number alone (`한` in `한 명`, not in `출발한`). Any other entry (`빨대와 컵`, `KBS`, `3D 프린터`) is found where it is a substring that begins and ends at
 a boundary: of the pieces, of a change between Hangul and another script, of a run of letters and digits, or of anything else.
 
@@ -83,6 +84,8 @@ class KoreanFinder:
         for run, (syllables, _), pieces in zip(runs, split, self._tables.pieces(split), strict=True):
             skipped = len(run) - len(syllables)
             ids = set(self._joined(syllables, pieces))
+            if len(run) > 1 and run in self._ids:
+                ids.add(self._ids[run])
             yield tuple(ids), tuple(start + skipped for start, _, _ in pieces)
 
     def _joined(self, syllables: str, pieces: Sequence[Piece]) -> Iterator[int]:
