@@ -359,10 +359,17 @@ class ReportSection:
 
     max_examples: int = 12
     """Largest families of duplicates that are shown."""
-    max_entries: int = 20
+    max_entries: int = 50
     """Head entries, and tail entries, that are shown a language."""
     compare: Path | None = None
     """Another run whose evaluation is shown beside this one's."""
+    language_alarm: float = later(1.5)
+    """The page raises an alarm where a language's share of the pairs falls by more than this factor."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_examples", "max_entries"):
+            require(getattr(self, name) >= 0, f"report.{name}", getattr(self, name), "0 or more")
+        require(self.language_alarm > 1, "report.language_alarm", self.language_alarm, "a factor above 1")
 
 
 @dataclass(frozen=True, kw_only=True)
