@@ -4,12 +4,12 @@ A field marked `runtime` (threads, memory, ports) changes how fast a stage works
 Relative paths are taken from the working directory.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from curation.canonical import later, runtime
+from curation.config_balance import BalanceSection
 from curation.config_metadata import MetadataSection
 from curation.errors import require
 
@@ -25,6 +25,11 @@ class RunSection:
     """Directory of the run; every executor must see it under this path."""
     parent: Path | None = runtime(None)
     """Another run whose stages are used where their records match this configuration."""
+    earlier: tuple[Path, ...] = runtime(())  # by what they hold, not by where they lie: externals of the stages that read them
+    """Runs of earlier crawls that this one extends: their pairs are left out, and their counts are added to its own.
+
+    They must have the same entry lists, seed, languages, held-out share and way of matching. All of a chain are named.
+    """
     seed: int = 0
     """Seed of every coin of the run."""
     languages: tuple[str, ...] = ("en", "ko")
@@ -43,6 +48,10 @@ class RunSection:
             "a language stands twice",
         )
         require(0 <= self.heldout_share < 1, "run.heldout_share", self.heldout_share, "a share in [0, 1)")
+        twice = len({path.resolve() for path in self.earlier}) < len(self.earlier)
+        require(not twice, "run.earlier", [str(path) for path in self.earlier], "a run stands twice")
+        itself = self.path.resolve() in {path.resolve() for path in self.earlier}
+        require(not itself, "run.earlier", str(self.path), "a run cannot extend itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,25 +134,6 @@ class MatchSection:
     def mode_of(self, lang: str) -> str:
         """Return the matching mode of a language."""
         return self.mode.get(lang, "metaclip2")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BalanceSection:
-    """Head and tail: how often an entry may be named. Xu et al. 2023, section 3; MetaCLIP 2 for other languages."""
-
-    t: dict[str, float] = field(default_factory=lambda: {"en": 20_000.0})
-    """Threshold a language: an entry with more matches is thinned to about t. `inf` keeps everything.
-
-    A language that is not named gets the t that gives its tail the share p of the first language's tail.
-    """
-    margin: float = 1.5
-    """Before the download, t is multiplied by this, for links that are dead and pictures that are copies."""
-
-    def __post_init__(self) -> None:
-        require(len(self.t) > 0, "balance.t", self.t, "name the threshold of one language or more")
-        for lang, t in self.t.items():
-            require(t > 0, f"balance.t.{lang}", t, "a number above 0, or inf")
-        require(self.margin >= 1 and math.isfinite(self.margin), "balance.margin", self.margin, "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -391,5 +381,7 @@ class RunConfig:
     report: ReportSection = field(default_factory=ReportSection)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.balance.t) - set(self.run.languages))
-        require(not unknown, "balance.t", unknown, f"not among run.languages {list(self.run.languages)}")
+        for name in ("t", "budget"):
+            unknown = sorted(set(getattr(self.balance, name)) - set(self.run.languages))
+            allowed = f"not among run.languages {list(self.run.languages)}"
+            require(not unknown, f"balance.{name}", unknown, allowed)
