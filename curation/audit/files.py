@@ -1,0 +1,159 @@
+"""A run's records and tables as an auditor reads them: what is done, by name; rows by a filter, never a table whole."""
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.dataset as pads
+
+from curation.balance import WEIGHT_UNIT, Reals
+from curation.config import MatchSection, RunConfig, RunSection
+from curation.errors import InputError
+from curation.match import PairMatcher, load_matcher
+from curation.pipeline import finished
+from curation.schemas import TABLES
+from curation.stage import RECORD, Record
+from metadata.entries import frozen_lists
+
+BATCH_ROWS = 65_536
+HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out: `curation.spark.count.HELD_OUT`
+
+
+class RunFiles:
+    """A run's finished stages, and their tables read by columns and filters."""
+
+    def __init__(self, path: Path) -> None:
+        """Raise InputError where the path holds no finished stage."""
+        self.path = path
+        self.config = RunConfig(run=RunSection(path=path.resolve()))
+        self.records = finished(self.config)
+        if not self.records:
+            given = "is not there" if not path.exists() else "holds no finished stage of a run"
+            raise InputError(
+                f"{path} {given}; give the run's directory, the one that holds extract/ and the others"
+            )
+
+    def has(self, *stages: str) -> bool:
+        """Whether all of these stages are done."""
+        return all(stage in self.records for stage in stages)
+
+    def table(self, stage: str, table: str, *, name: str | None = None) -> pads.Dataset | None:
+        """Return a table of a finished stage, or None where it is not there; columns that it lacks are null.
+
+        name: its directory, where that is not the table's name.
+        """
+        record = self.records.get(stage)
+        place = record.path / (name or table) if record else None
+        return open_table(place, table) if place and place.is_dir() else None
+
+    def rows(
+        self,
+        stage: str,
+        table: str,
+        where: pc.Expression,
+        *,
+        limit: int | None = None,
+        name: str | None = None,
+    ) -> list[dict[str, Any]]:
+        """Return the rows of a table that a filter lets through, at most `limit`; none where there is no table."""
+        found = self.table(stage, table, name=name)
+        if found is None:
+            return []
+        picked = found.head(limit, filter=where) if limit is not None else found.to_table(filter=where)
+        rows: list[dict[str, Any]] = picked.to_pylist()
+        return rows
+
+    def setting(self, stage: str, key: str) -> Any:
+        """Return a key of a finished stage's configuration, or None."""
+        return self.records[stage].data["config"].get(key) if stage in self.records else None
+
+    @property
+    def languages(self) -> tuple[str, ...]:
+        """The run's languages, in their order, as the first stage that has them says."""
+        for stage in ("match", "metadata", "count", "balance", "manifest"):
+            found = self.setting(stage, "run.languages")
+            if found:
+                return tuple(found)
+        return ()
+
+    @cached_property
+    def entries(self) -> dict[str, list[str]]:
+        """The frozen lists by language, an entry a line; none before `metadata` is done. Raises InputError if they changed."""
+        from metadata.entries import read_list
+
+        if "metadata" not in self.records:
+            return {}
+        lists = frozen_lists(self.records["metadata"])
+        return {lang: read_list(item.path, item.sha256) for lang, item in lists.items()}
+
+    @cached_property
+    def matcher(self) -> PairMatcher:
+        """What the run matched its texts with, made again from its records.
+
+        Raises InputError where a list or the language model is not what it was.
+        """
+        from curation.language import language_identifier
+
+        given = self.records["match"].data["config"]
+        known = {key: value for key, value in given.items() if key in MatchSection.__dataclass_fields__}
+        model = known.get("lid_model")
+        section = MatchSection(**known | {"lid_model": Path(model) if model else None})
+        identifier = language_identifier(
+            tuple(given["run.languages"]),
+            model_path=section.lid_model,
+            min_score=section.lid_min_score,
+            langdetect_share=section.langdetect_share,
+            seed=given["run.seed"],
+        )
+        matchers = {
+            lang: load_matcher(
+                item.path, item.sha256, lang=lang, mode=section.mode_of(lang),
+                fold_case=section.fold_case.get(lang, False),
+            )
+            for lang, item in frozen_lists(self.records["metadata"]).items()
+        }  # fmt: skip
+        return PairMatcher(identifier, matchers, min_chars=section.min_chars, max_chars=section.max_chars)
+
+    def counts(self, stage: str) -> dict[str, Reals]:
+        """Return the counts of a finished stage by language, float64 (E,), indexed by entry id; of survivors, the weighted ones."""
+        weighted = stage == "count-survivors"
+        table = self.table(stage, "counts")
+        assert table is not None
+        found = {}
+        column = "weight" if weighted else "count"
+        for lang in self.languages:
+            part = table.to_table(columns=["entry_id", column], filter=pc.field("lang") == lang)
+            counts_E = np.zeros(part.num_rows)
+            counts_E[part["entry_id"].to_numpy()] = part[column].to_numpy().astype(np.float64)
+            found[lang] = counts_E * WEIGHT_UNIT if weighted else counts_E
+        return found
+
+
+def open_table(place: Path, table: str) -> pads.Dataset:
+    """Open a directory of Parquet files as a table of ours: columns by name, those that it lacks as nulls."""
+    fields = [field.remove_metadata().with_nullable(True) for field in TABLES[table]]
+    return pads.dataset(place, schema=pa.schema(fields), format="parquet")
+
+
+def scan(
+    dataset: pads.Dataset, columns: Sequence[str] | None = None, where: pc.Expression | None = None
+) -> Iterator[pa.RecordBatch]:
+    """Yield a table's batches, in the order of its files."""
+    yield from dataset.to_batches(
+        columns=list(columns) if columns else None, filter=where, batch_size=BATCH_ROWS
+    )
+
+
+def is_stage(path: Path) -> bool:
+    """Whether a directory is one finished stage, not a run of them."""
+    return (path / RECORD).is_file()
+
+
+def thresholds_of(record: Record) -> dict[str, float]:
+    """Return the t that a balance decided by, a language, its margin included; `inf` is written as text."""
+    notes = record.notes
+    return {lang: float(t) * float(notes.get("margin", 1.0)) for lang, t in notes["t"].items()}
