@@ -36,6 +36,11 @@ class RunSection:
     """Languages of the run, ISO 639-1; texts in others are dropped with a reason."""
     heldout_share: float = 0.02
     """Share of the picture addresses that are held out for evaluation, chosen by coin before curation."""
+    removals: tuple[str, ...] = runtime(())  # by what they list, not by where they lie: externals of the stages that apply them
+    """Files or globs of what must not be fetched, sealed, selected or trained on: addresses, domains, SHA-256 of pictures.
+
+    Text, an item a line, or CSV or Parquet with a column url, domain or image_id. `curation.removals` says how they are compared.
+    """
     on_existing: OnExisting = runtime("fail")
     """What to do with a stage that another configuration or input made."""
 

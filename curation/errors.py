@@ -80,6 +80,8 @@ class Reason(StrEnum):
     NOT_CHOSEN = "not_chosen"  # balance.one_caption drew another caption of the picture
     OVER_IMAGE_CAP = "over_image_cap"  # balance.max_per_image
     OVER_DOMAIN_CAP = "over_domain_cap"  # balance.max_per_domain
+    # download, manifest, selections, train, evaluate
+    REMOVED = "removed"  # its address, its domain or its picture is in the removal list
     # download, unit "urls"
     OPTED_OUT = "opted_out"
     HTTP_STATUS = "http_status"
