@@ -32,7 +32,9 @@ MAX_HOST, MAX_LABEL = 253, 63  # characters, RFC 1035
 _HEX = re.compile(r"[0-9a-f]{64}")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
 # An address that is its own key once its scheme is cut off; anything else goes the long way round.
-_PLAIN = re.compile(r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/(?!\.)(?:[A-Za-z0-9_~-]|[./](?![./]))*)")
+_PLAIN = re.compile(
+    r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/(?!\.)(?:[A-Za-z0-9_~-]|[./](?![./]))*(?:\?[A-Za-z0-9_~.&=-]+)?)"
+)
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}")
 _UNRESERVED = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-._~")
 _SAFE = "%!$&'()*+,/:;=?@[]~"
@@ -227,6 +229,9 @@ class Removals:
             pc.is_null(rules), pc.invert(pc.is_in(rows["image_id"], value_set=alive).combine_chunks())
         )
         return pc.if_else(orphan, pa.scalar("picture"), rules)
+
+
+NO_REMOVALS = Removals(*(np.empty(0, np.uint64) for _ in range(3)))
 
 
 def has(hashes: Hashes, item: int) -> bool:
