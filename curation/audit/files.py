@@ -13,11 +13,13 @@ import pyarrow.dataset as pads
 from curation.balance import WEIGHT_UNIT, Reals
 from curation.config import MatchSection, RunConfig, RunSection
 from curation.errors import InputError
-from curation.match import PairMatcher, load_matcher
+from curation.language import LanguageIdentifier, language_identifier
+from curation.manifest import MANIFEST
+from curation.match import Matcher, PairMatcher, load_matcher
 from curation.pipeline import finished
 from curation.schemas import TABLES
-from curation.stage import RECORD, Record
-from metadata.entries import frozen_lists
+from curation.stage import RECORD, Record, Tally
+from metadata.entries import frozen_lists, read_list
 
 BATCH_ROWS = 65_536
 HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out: `curation.spark.count.HELD_OUT`
@@ -41,13 +43,10 @@ class RunFiles:
         """Whether all of these stages are done."""
         return all(stage in self.records for stage in stages)
 
-    def table(self, stage: str, table: str, *, name: str | None = None) -> pads.Dataset | None:
-        """Return a table of a finished stage, or None where it is not there; columns that it lacks are null.
-
-        name: its directory, where that is not the table's name.
-        """
+    def table(self, stage: str, table: str) -> pads.Dataset | None:
+        """Return a table of a finished stage, or None where it is not there; columns that it lacks are null."""
         record = self.records.get(stage)
-        place = record.path / (name or table) if record else None
+        place = record.path / directory_of(table) if record else None
         return open_table(place, table) if place and place.is_dir() else None
 
     def rows(
@@ -56,14 +55,15 @@ class RunFiles:
         table: str,
         where: pc.Expression,
         *,
+        columns: Sequence[str] | None = None,
         limit: int | None = None,
-        name: str | None = None,
     ) -> list[dict[str, Any]]:
         """Return the rows of a table that a filter lets through, at most `limit`; none where there is no table."""
-        found = self.table(stage, table, name=name)
+        found = self.table(stage, table)
         if found is None:
             return []
-        picked = found.head(limit, filter=where) if limit is not None else found.to_table(filter=where)
+        wanted = {"columns": list(columns) if columns else None, "filter": where}
+        picked = found.to_table(**wanted) if limit is None else found.head(limit, **wanted)
         rows: list[dict[str, Any]] = picked.to_pylist()
         return rows
 
@@ -83,40 +83,57 @@ class RunFiles:
     @cached_property
     def entries(self) -> dict[str, list[str]]:
         """The frozen lists by language, an entry a line; none before `metadata` is done. Raises InputError if they changed."""
-        from metadata.entries import read_list
-
         if "metadata" not in self.records:
             return {}
         lists = frozen_lists(self.records["metadata"])
         return {lang: read_list(item.path, item.sha256) for lang, item in lists.items()}
 
     @cached_property
-    def matcher(self) -> PairMatcher:
-        """What the run matched its texts with, made again from its records.
-
-        Raises InputError where a list or the language model is not what it was.
-        """
-        from curation.language import language_identifier
-
+    def match_section(self) -> MatchSection:
+        """What `match` was configured with."""
         given = self.records["match"].data["config"]
         known = {key: value for key, value in given.items() if key in MatchSection.__dataclass_fields__}
         model = known.get("lid_model")
-        section = MatchSection(**known | {"lid_model": Path(model) if model else None})
-        identifier = language_identifier(
-            tuple(given["run.languages"]),
+        return MatchSection(**known | {"lid_model": Path(model) if model else None})
+
+    @cached_property
+    def identifier(self) -> LanguageIdentifier:
+        """What `match` told languages with, made again. Raises InputError where its model is not there or another."""
+        record, section = self.records["match"], self.match_section
+        found = language_identifier(
+            tuple(record.data["config"]["run.languages"]),
             model_path=section.lid_model,
             min_score=section.lid_min_score,
             langdetect_share=section.langdetect_share,
-            seed=given["run.seed"],
+            seed=record.data["config"]["run.seed"],
         )
-        matchers = {
+        noted = record.notes.get("lid_model_sha256", found.model_sha256)
+        if noted != found.model_sha256:
+            raise InputError(
+                f"the language model here has sha256 {found.model_sha256[:12]}, the run was matched with {noted[:12]}"
+            )
+        return found
+
+    @cached_property
+    def matchers(self) -> dict[str, Matcher]:
+        """What `match` found entries with, by language, made again. Raises InputError where a list is not what it was."""
+        section = self.match_section
+        return {
             lang: load_matcher(
                 item.path, item.sha256, lang=lang, mode=section.mode_of(lang),
                 fold_case=section.fold_case.get(lang, False),
             )
             for lang, item in frozen_lists(self.records["metadata"]).items()
         }  # fmt: skip
-        return PairMatcher(identifier, matchers, min_chars=section.min_chars, max_chars=section.max_chars)
+
+    def match(self, pairs: pa.RecordBatch) -> pa.RecordBatch:
+        """Match pairs (columns READ of `curation.match`) as the run did: rows of `matches`, and drops with their `_reason`."""
+        section = self.match_section
+        matcher = PairMatcher(
+            self.identifier, self.matchers, min_chars=section.min_chars, max_chars=section.max_chars
+        )
+        schema = pa.schema([field.remove_metadata() for field in TABLES["matches"]])
+        return matcher.match_pairs(pairs, schema, Tally())
 
     def counts(self, stage: str) -> dict[str, Reals]:
         """Return the counts of a finished stage by language, float64 (E,), indexed by entry id; of survivors, the weighted ones."""
@@ -131,6 +148,11 @@ class RunFiles:
             counts_E[part["entry_id"].to_numpy()] = part[column].to_numpy().astype(np.float64)
             found[lang] = counts_E * WEIGHT_UNIT if weighted else counts_E
         return found
+
+
+def directory_of(table: str) -> str:
+    """Return the directory of a table in its stage's."""
+    return MANIFEST if table == "manifest" else table
 
 
 def open_table(place: Path, table: str) -> pads.Dataset:
