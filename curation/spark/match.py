@@ -6,6 +6,7 @@ The frozen lists go to the executors as files named by their sha256; each worker
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyspark import SparkFiles
@@ -36,7 +37,8 @@ def run(config: RunConfig) -> Record:
             f"the language model {model} is not there; leave match.lid_model out for the bundled one"
         )
     earlier = earlier_runs(config)
-    outside = [*([file_identity(model)] if model else []), *externals([run.match for run in earlier])]
+    outside: list[dict[str, Any]] = [*([file_identity(model)] if model else [])]
+    outside += externals([run.match for run in earlier])
     return run_stage(config, SPEC, lambda stage: _match(stage, earlier), externals=outside)
 
 

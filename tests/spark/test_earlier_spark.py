@@ -131,7 +131,7 @@ def test_a_third_run_extends_both_and_must_name_both(
     stages = ("extract", "metadata")
     config = config_of(place, "three", ("third",), (place / "two",))
     run(config, stages)
-    with pytest.raises(ConfigError, match="extends one: name one in run.earlier too"):
+    with pytest.raises(ConfigError, match=r"extends one: name one in run\.earlier too"):
         pipeline.run_one(config, "match")
     whole = replace(config, run=replace(config.run, earlier=(place / "two", place / "one")))
     run(whole, ("match", "count"))
@@ -152,19 +152,20 @@ def test_a_third_run_extends_both_and_must_name_both(
         ({"run": {"heldout_share": 0.2}}, r"run\.heldout_share \(0\.1 there, 0\.2 here\)"),
         ({"run": {"languages": ("en",)}, "match": {}}, "entry list ko"),
         ({"match": {"mode": {"en": "word", "ko": "metaclip2"}}}, r"match\.mode"),
-        ({"metadata": {"entries": ("more.txt", "ko.txt")}}, "entry list en"),
+        ({"metadata": {"entries": ("more/en.txt", "ko.txt")}}, "entry list en"),
     ],
 )
 def test_a_run_made_in_another_way_is_refused_by_name(
     place: Path, spark: SparkSession, runs: dict[str, Any], changed: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    (tmp_path / "more").mkdir()
+    (place / "more").mkdir(exist_ok=True)
+    (place / "more" / "en.txt").write_text("dog\nbird\n", encoding="utf-8")
     config = config_of(place, f"refused-{tmp_path.name}", ("second",), (place / "one",))
     for section, values in changed.items():
-        if "entries" in values:
-            (place / "more").mkdir(exist_ok=True)
-            (place / "more" / "en.txt").write_text("dog\nbird\n", encoding="utf-8")
-            values = {"entries": (str(place / "more" / "en.txt"), str(place / "ko.txt"))}
+        if section == "metadata":
+            given = {"entries": tuple(str(place / name) for name in values["entries"])}
+            config = replace(config, metadata=replace(config.metadata, **given))
+            continue
         config = replace(config, **{section: replace(getattr(config, section), **values)})
     run(config, ("metadata",))
     with pytest.raises(ConfigError, match=said) as raised:
