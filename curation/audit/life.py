@@ -279,6 +279,9 @@ class _Walk:
         names = ("split", "selected", "caption", "image_id", "width", "height", "shard", "offset", "size")
         rows = self.files.rows("manifest", "manifest", self.is_pair, columns=names)
         if not rows:
+            removed = self.files.rows("manifest", "removed", self.is_pair)
+            if removed:
+                return Step("manifest", LEFT, Reason.REMOVED, facts={"rule": removed[0]["rule"]})
             return Step("manifest", LEFT, "no row", remarks=["the manifest lacks it"])
         row = rows[0]
         shard = self.files.records["manifest"].path / row["shard"]
