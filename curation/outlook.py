@@ -62,8 +62,10 @@ class World:
 
     @cached_property
     def _share(self) -> Reals:
-        shares = [1.0 if self.survival is None else self.survival[lang] for lang in self.pool.languages]
-        return np.array(shares)[self.pool.lang]
+        return np.array([self._share_of(lang) for lang in self.pool.languages])[self.pool.lang]
+
+    def _share_of(self, lang: str) -> float:
+        return 1.0 if self.survival is None else self.survival[lang]
 
     @cached_property
     def later_counts(self) -> Mapping[str, Reals]:
@@ -113,11 +115,13 @@ class World:
         lengths = np.diff(self.pool.offsets)
         rows_E = np.bincount(self.pool.ids, minlength=counts_E.size)
         sum_E = np.bincount(self.pool.ids, weights=np.repeat(value_N, lengths), minlength=counts_E.size)
-        drawn_E = rows_E > 0
-        kept_E = np.where(drawn_E, counts_E * sum_E / np.maximum(rows_E, 1), 0.0)
+        rarely_E = counts_E * np.concatenate(  # of entries that no drawn pair names
+            [entry_prob(self.counts[lang], t[lang]) * self._share_of(lang) for lang in self.pool.languages]
+        )
+        kept_E = np.where(rows_E > 0, counts_E * sum_E / np.maximum(rows_E, 1), rarely_E)
         total = kept_E.sum()
         share = float(kept_E[head_E].sum() / total) if total > 0 else 0.0
-        return share, gini(kept_E[drawn_E])
+        return share, gini(kept_E[counts_E > 0])
 
 
 def refuse_no_tail(p: float, first: str, t: Mapping[str, float], given: Mapping[str, float]) -> None:
