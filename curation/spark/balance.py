@@ -12,21 +12,22 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from curation.balance import COIN, Thresholds, entry_prob, miss_prob, thresholds
+from curation.balance import COIN, Thresholds, entry_prob, thresholds
 from curation.config import RunConfig
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.errors import Reason
 from curation.ids import coins
 from curation.schemas import TABLES
-from curation.spark.batches import map_batches, plain
+from curation.spark.batches import plain
+from curation.spark.budget import within_budget
+from curation.spark.chances import EXPECTED_UNIT, pair_probs
 from curation.spark.count import held_out, load_counts
 from curation.spark.session import get_session
-from curation.spark.settle import settle
+from curation.spark.settle import drawn, settle
 from curation.spark.stage import adopt, read_table, write_counted
 from curation.stage import OpenStage, Record, StageSpec, Tally, run_stage
 
 Reals = npt.NDArray[np.float64]
-EXPECTED_UNIT = 2.0**-20  # expected sizes are summed as whole numbers of this
 SPEC = StageSpec(
     name="balance", section="balance", version=1, reads=("match", "count"),
     run_keys=("languages", "seed", "heldout_share"), ignores=SELECTION_ONLY,
@@ -40,55 +41,6 @@ SPEC_SURVIVORS = StageSpec(
 )
 
 
-def pair_probs(rows: DataFrame, probs: Mapping[str, Reals], carried: tuple[str, ...]) -> DataFrame:
-    """Return (pair_id, carried..., lang, prob): a row a pair, the chance over the entries of all its languages.
-
-    rows: pair_id, lang, lang_score, mixed, entry_ids and the carried columns, which are equal in a pair's rows. lang: of a
-    mixed pair the surer, then the first by name. probs: entry probability by language, float64 (E,); it goes to the tasks as
-    it is, indexed by entry id, with no shuffle by entry (PySpark broadcasts what is over 1 MiB). Only mixed pairs are shuffled.
-    """
-    kept = [rows.schema[name] for name in ("pair_id", "lang", "lang_score", "mixed", *carried)]
-    schema = pa.schema(
-        [*(_arrow_field(field) for field in kept), pa.field("miss", pa.float64(), nullable=False)]
-    )
-
-    def misses(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            columns = [batch.column(name) for name in schema.names[:-1]]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array(_miss_of(batch, probs))], schema=schema)
-
-    missed = map_batches(rows, misses, schema)
-    single = missed.where(~F.col("mixed")).select("pair_id", *carried, "lang", "miss")
-    # Two factors commute exactly; more are multiplied in order of language.
-    ordered = F.transform(F.array_sort(F.collect_list(F.struct("lang", "miss"))), lambda item: item["miss"])
-    product = F.aggregate(ordered, F.lit(1.0), lambda total, miss: total * miss)
-    surer = F.min(F.struct((-F.col("lang_score")).alias("order"), "lang"))["lang"]
-    first = [F.min(name).alias(name) for name in carried]
-    mixed = missed.where("mixed").groupBy("pair_id").agg(*first, surer.alias("lang"), product.alias("miss"))
-    return single.unionByName(mixed).withColumn("prob", 1.0 - F.col("miss")).drop("miss")
-
-
-def _arrow_field(field: object) -> pa.Field:
-    from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import StructField, StructType
-
-    assert isinstance(field, StructField)
-    return to_arrow_schema(StructType([field])).field(0)
-
-
-def _miss_of(batch: pa.RecordBatch, probs: Mapping[str, Reals]) -> Reals:
-    """Return the miss probability of each row of a batch, by the entry probabilities of its language."""
-    miss_N = np.ones(batch.num_rows)
-    langs = np.array(batch.column("lang").to_pylist(), dtype=object)
-    for lang in sorted(set(langs)):
-        rows = np.flatnonzero(langs == lang)
-        ids = batch.column("entry_ids").take(pa.array(rows))
-        offsets = ids.offsets.to_numpy()
-        flat = ids.values.to_numpy()
-        miss_N[rows] = miss_prob(probs[lang], flat, offsets)
-    return miss_N
-
-
 def run(config: RunConfig) -> Record:
     """Decide which pairs are downloaded."""
     return run_stage(config, SPEC, _want)
@@ -100,13 +52,24 @@ def run_survivors(config: RunConfig) -> Record:
 
 
 def _probs(
-    stage: OpenStage, counts: Mapping[str, Reals], section: BalanceSection, margin: float
+    stage: OpenStage,
+    rows: DataFrame,
+    counts: Mapping[str, Reals],
+    section: BalanceSection,
+    *,
+    seed: int,
+    margin: float,
 ) -> dict[str, Reals]:
-    """Return the entry probabilities by language, and note the thresholds that gave them."""
-    found: Thresholds = thresholds(counts, section.t, stage.config.run.languages)
+    """Return the entry probabilities by language, and note the thresholds that gave them. rows: what a budget is solved on."""
+    languages, given = stage.config.run.languages, dict(section.t)
+    if section.budget:
+        budgeted = within_budget(rows, counts, section, languages, seed=seed, margin=margin)
+        stage.notes["budget"] = budgeted.as_json()
+        given |= {lang: item.t for lang, item in budgeted.solved.items()}
+    found: Thresholds = thresholds(counts, given, languages)
     stage.notes |= {
         "p": found.p, "t": {lang: str(t) if np.isinf(t) else t for lang, t in found.t.items()},
-        "t_given": list(found.given), "margin": margin,
+        "t_given": [lang for lang in found.given if lang not in section.budget], "margin": margin,
     }  # fmt: skip
     return {lang: entry_prob(counts[lang], margin * found.t[lang]) for lang in found.t}
 
@@ -116,7 +79,8 @@ def _want(stage: OpenStage) -> None:
     spark = get_session(stage.config.spark)
     counts = load_counts(str(stage.input("count")), weighted=False)
     matches = read_table(spark, stage.input("match"), "matches")
-    probs = _probs(stage, counts, section, section.margin)
+    rows = matches.where(~held_out(F.col("url"), run))
+    probs = _probs(stage, rows, counts, section, seed=run.seed, margin=section.margin)
     pairs = pair_probs(matches, probs, ("url",)).withColumn("held_out", held_out(F.col("url"), run))
     schema = plain(TABLES["wanted"])
 
@@ -164,7 +128,8 @@ def select_rows(
     coin is below keep_prob_wanted. counts: weighted, by language, float64 (E,). seed: of the coin that draws captions. Of
     the configuration beside `section` only run.languages is read.
     """
-    probs = _probs(stage, counts, section, 1.0)
+    tossed = drawn(rows.where(F.col("split") == "train"), section, seed=seed)
+    probs = _probs(stage, tossed, counts, section, seed=seed, margin=1.0)
     pairs = pair_probs(rows, probs, ("keep_prob_wanted", "coin", "split", "image_id", "url"))
     settled = settle(pairs, section, seed=seed)
     schema = plain(TABLES["selection"])

@@ -37,6 +37,19 @@ def settle(pairs: DataFrame, options: BalanceSection, *, seed: int) -> DataFrame
     return found.select(*_KEPT)
 
 
+def drawn(rows: DataFrame, options: BalanceSection, *, seed: int) -> DataFrame:
+    """Return the rows of the pairs that are tossed for: all, or with `one_caption` those of the captions that are drawn.
+
+    rows: none held out, a row a language; pair_id and image_id among the columns.
+    """
+    if not options.one_caption:
+        return rows
+    draw = columns.coin(F.col("pair_id"), seed, DRAW)
+    standing = rows.withColumn("reason", F.lit(None).cast("string"))
+    found = _first_of(standing, F.col("image_id"), draw, 1, Reason.NOT_CHOSEN)
+    return found.where(F.col("reason").isNull()).drop("reason")
+
+
 def _for(frame: DataFrame, out: Column, reason: Reason) -> DataFrame:
     """Give the rows that stand and are out a reason."""
     given = F.when(F.col("reason").isNull() & out, F.lit(str(reason))).otherwise(F.col("reason"))
@@ -44,16 +57,16 @@ def _for(frame: DataFrame, out: Column, reason: Reason) -> DataFrame:
 
 
 def _first_of(frame: DataFrame, group: Column, rank: Column, number: int, reason: Reason) -> DataFrame:
-    """Let stand the first `number` of each group, by rank, then pair_id: `curation.balance.first_of`."""
+    """Let stand the first `number` pairs of each group, by rank, then pair_id: `curation.balance.first_of`."""
     standing = F.col("reason").isNull()
     part = F.pmod(F.xxhash64("pair_id"), F.lit(PARTS))
     placed = frame.withColumns({"_group": group, "_part": part, "_rank": F.when(standing, rank)})
     order = (F.col("_rank").asc_nulls_last(), F.col("pair_id"))
-    in_part = F.row_number().over(Window.partitionBy("_group", "_part").orderBy(*order))
+    in_part = F.dense_rank().over(Window.partitionBy("_group", "_part").orderBy(*order))
     first = placed.withColumn("_first", standing & (in_part <= number))
     # All that are first somewhere meet in one part; the others stay where they are.
     met = first.withColumn("_part", F.when(F.col("_first"), F.lit(-1)).otherwise(F.col("_part")))
-    place = F.row_number().over(Window.partitionBy("_group", "_part").orderBy(*order))
+    place = F.dense_rank().over(Window.partitionBy("_group", "_part").orderBy(*order))
     beyond = ~F.col("_first") | (place > number)
     return _for(met.withColumn("_beyond", beyond), F.col("_beyond"), reason).drop(
         "_group", "_part", "_rank", "_first", "_beyond"
