@@ -10,6 +10,7 @@ from typing import Literal
 
 from curation.canonical import later, runtime
 from curation.config_balance import BalanceSection
+from curation.config_card import CardSection
 from curation.config_metadata import MetadataSection
 from curation.errors import require
 
@@ -384,6 +385,7 @@ class RunConfig:
     train: TrainSection = field(default_factory=TrainSection)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     report: ReportSection = field(default_factory=ReportSection)
+    card: CardSection = field(default_factory=CardSection)
 
     def __post_init__(self) -> None:
         for name in ("t", "budget"):
