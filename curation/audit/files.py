@@ -12,32 +12,67 @@ import pyarrow.dataset as pads
 
 from curation.balance import WEIGHT_UNIT, Reals
 from curation.config import MatchSection, RunConfig, RunSection
+from curation.earlier import OWN
 from curation.errors import InputError
 from curation.language import LanguageIdentifier, language_identifier
 from curation.manifest import MANIFEST
 from curation.match import Matcher, PairMatcher, load_matcher
-from curation.pipeline import finished
+from curation.pipeline import STAGES
 from curation.schemas import TABLES
-from curation.stage import RECORD, Record, Tally
+from curation.stage import RECORD, Record, Tally, locate, read_record
 from metadata.entries import frozen_lists, read_list
 
 BATCH_ROWS = 65_536
 HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out: `curation.spark.count.HELD_OUT`
+
+# What every record has, and its type.
+_KEYS: dict[str, type] = {
+    "stage": str, "config": dict, "config_hash": str, "inputs": dict, "externals": list, "tables": dict, "files": dict,
+    "ledgers": list, "notes": dict,
+}  # fmt: skip
 
 
 class RunFiles:
     """A run's finished stages, and their tables read by columns and filters."""
 
     def __init__(self, path: Path) -> None:
-        """Raise InputError where the path holds no finished stage."""
+        """path: a run, or one finished stage by itself, such as a manifest that was copied.
+
+        Raises InputError where the path holds no finished stage. A record that cannot be read stands in `unreadable`.
+        """
         self.path = path
         self.config = RunConfig(run=RunSection(path=path.resolve()))
-        self.records = finished(self.config)
-        if not self.records:
+        self.is_whole = not is_stage(path)
+        """All stages of the run are at hand, as far as they are done."""
+        self.records: dict[str, Record] = {}
+        self.unreadable: dict[str, str] = {}
+        """Why a stage's record cannot be read, by its directory."""
+        places = [locate(self.config, name) for name in STAGES] if self.is_whole else [path]
+        for place in places:
+            self._read(place)
+        if not self.records and not self.unreadable:
             given = "is not there" if not path.exists() else "holds no finished stage of a run"
             raise InputError(
                 f"{path} {given}; give the run's directory, the one that holds extract/ and the others"
             )
+
+    def _read(self, place: Path) -> None:
+        if not is_stage(place):
+            return
+        try:
+            record = read_record(place)
+            self.records[place.name if self.is_whole else record.name] = record
+            missing = [key for key in _KEYS if not isinstance(record.data.get(key), _KEYS[key])]
+        except (ValueError, TypeError, AttributeError, KeyError) as error:
+            missing = [f"JSON ({error})"]
+        if missing:
+            self.records = {name: known for name, known in self.records.items() if known.path != place}
+            self.unreadable[str(place)] = f"its record is damaged: it lacks {', '.join(missing)}"
+
+    def require_readable(self) -> None:
+        """Raise InputError, naming the first, where a record cannot be read."""
+        for place, why in self.unreadable.items():
+            raise InputError(f"{place}: {why}; 'curate verify' says what else is")
 
     def has(self, *stages: str) -> bool:
         """Whether all of these stages are done."""
@@ -155,9 +190,14 @@ def directory_of(table: str) -> str:
     return MANIFEST if table == "manifest" else table
 
 
+def form_of(table: str) -> str:
+    """Return under which name the schemas know a table: a run's own counts lie beside the sums of all crawls."""
+    return "counts" if table == OWN else table
+
+
 def open_table(place: Path, table: str) -> pads.Dataset:
     """Open a directory of Parquet files as a table of ours: columns by name, those that it lacks as nulls."""
-    fields = [field.remove_metadata().with_nullable(True) for field in TABLES[table]]
+    fields = [field.remove_metadata().with_nullable(True) for field in TABLES[form_of(table)]]
     return pads.dataset(place, schema=pa.schema(fields), format="parquet")
 
 

@@ -48,6 +48,7 @@ def main(args: Sequence[str], console: Console) -> int:
     options = tyro.cli(WhyOptions, prog="curate why", description=about, args=args)
     config = load(options.config) if options.config else RunConfig()
     files = RunFiles(options.path or config.run.path)
+    files.require_readable()
     pairs, how = find_pairs(files, options.asked, options.limit + 1)
     if len(pairs) == 1:
         return _show_life(life_of(files, pairs[0]), console, as_json=options.json)
