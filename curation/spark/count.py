@@ -132,7 +132,12 @@ def dense(found: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
 
 def load_counts(record_path: str, *, weighted: bool) -> dict[str, npt.NDArray[np.float64]]:
     """Return the counts of a finished count stage by language, float64 (E,), indexed by entry id."""
-    table = pq.read_table(f"{record_path}/counts", columns=["lang", "entry_id", "count", "weight"])
+    columns = ["lang", "entry_id", "count", "weight"]
+    return by_language(pq.read_table(f"{record_path}/counts", columns=columns), weighted=weighted)
+
+
+def by_language(table: pa.Table, *, weighted: bool) -> dict[str, npt.NDArray[np.float64]]:
+    """Return a table of counts that is dense, as `dense` makes it, by language, float64 (E,), indexed by entry id."""
     found = {}
     for lang in sorted(set(table["lang"].unique().to_pylist())):
         part = table.filter(pc.equal(table["lang"], lang)).sort_by("entry_id")

@@ -17,6 +17,7 @@ from curation.manifest import MANIFEST, SHARDS, num_files, write_manifest_file
 from curation.removal_files import load_removals
 from curation.removals import Removals
 from curation.schemas import TABLES, stable_columns
+from curation.sealed import DRAWN, drawn_with
 from curation.shards import RawReader, Sample, write_shard
 from curation.spark import columns
 from curation.spark.batches import plain, spark_schema
@@ -61,6 +62,7 @@ def captions_of(rows: DataFrame) -> DataFrame:
 
 def _seal(stage: OpenStage, removals: Removals) -> None:
     spark = get_session(stage.config.spark)
+    stage.notes[DRAWN] = drawn_with(stage.config)
     survivors = captions_of(read_table(spark, stage.input("dedup"), "rows"))
     captions, removed = _without_removed(stage, survivors, removals) if removals else (survivors, _Removed())
     selection = read_table(spark, stage.input("balance-survivors"), "selection")
