@@ -26,7 +26,9 @@ class RunSection:
     """Directory of the run; every executor must see it under this path."""
     parent: Path | None = runtime(None)
     """Another run whose stages are used where their records match this configuration."""
-    earlier: tuple[Path, ...] = runtime(())  # by what they hold, not by where they lie: externals of the stages that read them
+    earlier: tuple[Path, ...] = runtime(
+        ()
+    )  # by what they hold, not by where they lie: externals of the stages that read them
     """Runs of earlier crawls that this one extends: their pairs are left out, and their counts are added to its own.
 
     They must have the same entry lists, seed, languages, held-out share and way of matching. All of a chain are named.
@@ -37,7 +39,9 @@ class RunSection:
     """Languages of the run, ISO 639-1; texts in others are dropped with a reason."""
     heldout_share: float = 0.02
     """Share of the picture addresses that are held out for evaluation, chosen by coin before curation."""
-    removals: tuple[str, ...] = runtime(())  # by what they list, not by where they lie: externals of the stages that apply them
+    removals: tuple[str, ...] = runtime(
+        ()
+    )  # by what they list, not by where they lie: externals of the stages that apply them
     """Files or globs of what must not be fetched, sealed, selected or trained on: addresses, domains, SHA-256 of pictures.
 
     Text, an item a line, or CSV or Parquet with a column url, domain or image_id. `curation.removals` says how they are compared.
@@ -247,7 +251,9 @@ class TrainSection:
     manifest: Path | None = runtime(None)
     """A manifest's folder; the run's own where it is not set."""
     selection: Path | None = runtime(None)
-    """A selection table to take instead of the manifest's `selected`."""
+    """A selection to take instead of the manifest's `selected`: the directory that `curate balance --manifest --out` wrote, a
+    table with columns pair_id and selected, or a subset in DataComp's form (.npy).
+    """
     train_seed: int = 0
     """Seed of the weights, the data order and the crops."""
     image_size: int = 64

@@ -18,6 +18,7 @@ from curation.errors import InputError
 from curation.ids import digest_of, image_id
 from curation.removals import Removals
 from curation.schemas import TABLES
+from trainer.selection import is_of_several, selected_ids
 
 MANIFEST = "manifest.parquet"
 REMOVED = "removed"  # beside it, where a removal list was applied: what is not in it for that reason
@@ -118,26 +119,23 @@ def removal_digest(removed: pa.Array) -> str:
 
 
 def with_selection(rows: pa.Table, selection: Path, folder: Path | None = None) -> pa.Table:
-    """Return the rows with `selected` from a selection table; rows that it does not name are not selected.
+    """Return the rows with `selected` from a selection, see `trainer.selection`; rows that it does not name are not selected.
 
     folder: the manifest's, of which the table `removed` says what was taken out when it was sealed: that may still be selected.
+    Raises InputError where it selects pairs of another manifest, unless it was made from several of which this is one.
     """
-    try:
-        table = ds.dataset(selection, format="parquet").to_table(columns=["pair_id", "selected"])
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"cannot read the selection {selection}: {error}") from error
-    chosen = table.filter(pc.field("selected"))["pair_id"].cast(pa.large_string())
+    chosen = selected_ids(selection)
     removed = folder / REMOVED if folder else None
     if removed is not None and removed.is_dir():
         gone = ds.dataset(removed, format="parquet").to_table(columns=["pair_id"])["pair_id"]
         gone = gone.cast(pa.large_string()).combine_chunks()
         chosen = chosen.filter(pc.invert(pc.is_in(chosen, value_set=gone)))
     unknown = pc.sum(pc.invert(pc.is_in(chosen, value_set=rows["pair_id"].combine_chunks()))).as_py()
-    if unknown:
+    if unknown and not (folder and is_of_several(selection, folder)):
         raise InputError(
             f"{selection} selects {unknown} pairs that the manifest does not hold: it is of another one"
         )
-    selected = pc.is_in(rows["pair_id"], value_set=chosen.combine_chunks())
+    selected = pc.is_in(rows["pair_id"], value_set=chosen)
     return rows.set_column(rows.schema.get_field_index("selected"), "selected", selected)
 
 
@@ -208,7 +206,7 @@ def manifest_digest(folder: Path) -> str:
 
 
 def files_digest(place: Path) -> str:
-    """Return SHA-256 over the names and bytes of a Parquet file, or of a directory of them. Raises InputError where there are none."""
+    """Return SHA-256 over the names and bytes of a file, or of a directory of Parquet files. Raises InputError where there are none."""
     files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
     state = hashlib.sha256()
     try:

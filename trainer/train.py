@@ -40,6 +40,7 @@ from trainer.manifest import (
     with_selection,
     without,
 )
+from trainer.selection import selection_place
 
 if TYPE_CHECKING:
     from trainer.processes import Group
@@ -84,7 +85,7 @@ def _lead(config: RunConfig, group: "Group") -> Record:
         if len(removed):
             digests["removals"] = removal_digest(removed)
         if config.train.selection:
-            digests["selection"] = files_digest(config.train.selection)
+            digests["selection"] = files_digest(selection_place(config.train.selection))
         externals = [{"path": name, "sha256": digest} for name, digest in digests.items()]
         record = run_stage(config, spec, work, externals=externals)
     except Exception as error:
