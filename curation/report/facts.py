@@ -53,6 +53,16 @@ def number(value: float | None) -> str:
     return f"{int(value):,}" if whole else f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}"
 
 
+def seconds(value: float | None) -> str:
+    """Return a time in words: "8.0 s", "18 min 7 s", "2 h 5 min"; a dash for None."""
+    if value is None:
+        return "-"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
+
+
 def threshold(value: float | str | None) -> str:
     """Return a threshold in words: records hold infinity as a text."""
     return "-" if value is None else "infinite" if float(value) == float("inf") else number(float(value))
