@@ -26,7 +26,7 @@ class CardSection:
     url: str = later("")
     """Address of the set's page."""
     files: str = later("")
-    """Address under which the manifest's folder is published, with its last slash; the folder beside the report where it is not set."""
+    """Address under which the manifest's folder is published, with its last slash; the Croissant file's own folder where it is not set."""
     cite: str = later("")
     """BibTeX to cite the set by; made from title, creators, day and address where it is not set."""
     sources: dict[str, str] = later(factory=dict)
