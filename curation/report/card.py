@@ -44,7 +44,7 @@ class _Shown:
         self._found = found
         self.manifest_rows = sum(n["train"] + n["heldout"] for n in found.captions.values())
         self.selected_total = sum(n["selected"] for n in found.captions.values())
-        self.image_total = found.images.get("train", 0) + found.images.get("heldout", 0)
+        self.image_total = next(step.rows for step in found.steps if step.key == "distinct")
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._found, name)
