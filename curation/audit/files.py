@@ -1,6 +1,6 @@
 """A run's records and tables as an auditor reads them: what is done, by name; rows by a filter, never a table whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -68,6 +68,11 @@ class RunFiles:
         if missing:
             self.records = {name: known for name, known in self.records.items() if known.path != place}
             self.unreadable[str(place)] = f"its record is damaged: it lacks {', '.join(missing)}"
+
+    def set_aside(self, stages: Iterable[str]) -> None:
+        """Go on as if these stages had not been run: their records cannot be trusted."""
+        for stage in stages:
+            self.records.pop(stage, None)
 
     def require_readable(self) -> None:
         """Raise InputError, naming the first, where a record cannot be read."""

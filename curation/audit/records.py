@@ -35,23 +35,40 @@ _EQUAL: tuple[tuple[Point, Point], ...] = (
     (("manifest", "captions", "out"), ("manifest", "manifest", "rows")),
 )
 
+# Keys of records that were written before there were seals.
+_UNSEALED = frozenset({
+    "stage", "version", "schema_version", "config", "config_hash", "inputs", "externals", "tables", "files", "ledgers",
+    "notes", "settings", "seconds", "versions",
+})  # fmt: skip
 
-def check_records(files: RunFiles, found: Findings) -> None:
-    """Check every record by itself and against the others, the summary and the report."""
+
+def check_records(files: RunFiles, found: Findings) -> set[str]:
+    """Check every record by itself and against the others, the summary and the report.
+
+    Returns the stages whose own record is damaged: nothing can be derived from what it says.
+    """
+    damaged = set()
     for place, why in files.unreadable.items():
         found.fault(f"{place}/{RECORD}", why)
     for name, record in files.records.items():
+        before = len(found.faults)
         with found.guarded(where_of(record)):
             _check_form(name, record, found)
+        if len(found.faults) > before:
+            damaged.add(name)
+        with found.guarded(where_of(record)):
             _check_inputs(files, record, found)
             _check_ledgers(record, found)
         found.checked["records"] += 1
     for one, other in _EQUAL:
-        _check_equal(files, one, other, found)
+        with found.guarded(RECORD):
+            _check_equal(files, one, other, found)
     if files.is_whole:
         with found.guarded(SUMMARY):
             _check_summary(files, found)
-        _check_report(files, found)
+        with found.guarded(f"report/{RECORD}"):
+            _check_report(files, found)
+    return damaged
 
 
 def where_of(record: Record) -> str:
@@ -65,6 +82,10 @@ def _check_form(name: str, record: Record, found: Findings) -> None:
     if SEAL in data:
         if sealed(data) != text:
             found.fault(where, "its seal does not fit: a byte of the record was changed")
+    elif set(data) - _UNSEALED:
+        found.fault(
+            where, f"it has no seal, and a key that no record without one has: {min(set(data) - _UNSEALED)!r}"
+        )
     elif json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n" != text:
         found.fault(where, "it is not written as records are: a byte was changed")
     else:

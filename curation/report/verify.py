@@ -63,9 +63,14 @@ def main(args: Sequence[str], console: Console) -> int:
 def verify(options: VerifyOptions) -> Findings:
     """Return what is found. Raises InputError where the path holds no finished stage."""
     files, found = RunFiles(options.run), Findings()
-    check_records(files, found)
+    damaged = check_records(files, found)
     with _progress(found, hashes.work_of(files), "bytes"):
         hashes.check_hashes(files, found)
+    if damaged:
+        found.remark(
+            f"nothing was derived again from {', '.join(sorted(damaged))}, of which the record is damaged"
+        )
+    files.set_aside(damaged)
     sample = decisions.Sample(files, found, share=options.share, seed=options.seed)
     with _progress(found, decisions.work_of(files), "rows"):
         decisions.check_decisions(sample)
