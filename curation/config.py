@@ -26,9 +26,8 @@ class RunSection:
     """Directory of the run; every executor must see it under this path."""
     parent: Path | None = runtime(None)
     """Another run whose stages are used where their records match this configuration."""
-    earlier: tuple[Path, ...] = runtime(
-        ()
-    )  # by what they hold, not by where they lie: externals of the stages that read them
+    # `earlier` and `removals` count by what they hold, not by where they lie: as externals of the stages that read them.
+    earlier: tuple[Path, ...] = runtime(())
     """Runs of earlier crawls that this one extends: their pairs are left out, and their counts are added to its own.
 
     They must have the same entry lists, seed, languages, held-out share and way of matching. All of a chain are named.
@@ -39,9 +38,7 @@ class RunSection:
     """Languages of the run, ISO 639-1; texts in others are dropped with a reason."""
     heldout_share: float = 0.02
     """Share of the picture addresses that are held out for evaluation, chosen by coin before curation."""
-    removals: tuple[str, ...] = runtime(
-        ()
-    )  # by what they list, not by where they lie: externals of the stages that apply them
+    removals: tuple[str, ...] = runtime(())
     """Files or globs of what must not be fetched, sealed, selected or trained on: addresses, domains, SHA-256 of pictures.
 
     Text, an item a line, or CSV or Parquet with a column url, domain or image_id. `curation.removals` says how they are compared.
