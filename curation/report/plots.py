@@ -18,7 +18,7 @@ from curation.report.scan import Ints
 
 WIDTH, HEIGHT = 4.6, 2.9  # inches of 96 px
 MARGINS = {
-    "left": 0.14,
+    "left": 0.165,
     "right": 0.97,
     "bottom": 0.15,
     "top": 0.91,

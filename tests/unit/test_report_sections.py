@@ -18,6 +18,7 @@ from reportrun import HOSTILE_HOST, NUM_ENTRIES, SIDE, STEERING, make_run
 
 from curation import pipeline
 from curation.config import ReportSection, RunConfig
+from curation.domains import hosts_of
 from curation.errors import ConfigError
 from curation.report import domains, duplicates, flow, fonts, html, languages, pairs, plots, sections, sizes
 from curation.report.entries import by_source, entry_counts, sources_of, texts_of
@@ -121,6 +122,20 @@ def test_domains_are_counted_as_one_by_one(records: dict[str, Record]) -> None:
     assert sum(row["before"] for row in found["rows"]) == pytest.approx(1)
     assert (found["pairs"], found["selected"]) == (before.total(), after.total())
     assert HOSTILE_HOST in before
+
+
+def test_hosts_of_a_batch_are_those_of_its_addresses() -> None:
+    urls = [
+        "http://a.b/x",
+        "https://www.a.b:81?q=http://c.d",
+        "http://u:p@a.b#f",
+        "x",
+        "",
+        "http://[::1]:8/",
+        "HTTP://E.F/",
+    ]
+    batch = pa.record_batch({"url": pa.array(urls * 3)})
+    assert domains._hosts(batch) == Counter(hosts_of(pa.array(urls * 3)).to_pylist())
 
 
 def test_a_mixed_text_is_one_pair_of_its_domain(tmp_path: Path) -> None:
