@@ -29,8 +29,8 @@ class BalanceSection:
     """Before the download, t is multiplied by this, and a budget too, for links that are dead and pictures that are copies."""
     budget: dict[str, float] = later(factory=dict)
     """Pairs wanted a language, instead of its t: t is solved so that the expected size is within 0.5 % of it, or is inf where
-    the language has fewer. A text of two languages counts in the surer. In both balances. Ko and Gu 2022 mixed by numbers:
-    708 million Korean pairs, 476 million English.
+    the language has fewer. A text of two languages counts in the surer; caps take from it what they take. In both balances.
+    Ko and Gu 2022 mixed by numbers: 708 million Korean pairs, 476 million English.
     """
     one_caption: bool = later(default=False)
     """Of each picture's captions one is drawn by a coin of its own, then tossed for, as MetaCLIP 2's code does; the draw is

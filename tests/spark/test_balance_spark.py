@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from addresses import ADDRESSES
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -85,8 +86,6 @@ def test_a_selection_is_that_of_numpy_in_any_number_of_partitions(
 
 
 def test_a_host_is_the_same_in_spark_and_python(spark: SparkSession) -> None:
-    from tests.unit.test_balance import ADDRESSES
-
     frame = spark.createDataFrame([(url,) for url in ADDRESSES], "url string")
     found = {
         row["url"]: row["host"]

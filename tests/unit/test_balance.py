@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow as pa
 import pytest
+from addresses import ADDRESSES
 
 from curation.balance import Survivors, decide
 from curation.canonical import as_record
@@ -103,15 +104,6 @@ def test_what_no_option_can_be_is_refused_by_name(changes: dict[str, object], sa
 def test_a_budget_for_a_language_that_the_run_lacks_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"balance\.budget"):
         RunConfig(balance=BalanceSection(budget={"fr": 5.0}))
-
-
-ADDRESSES = {
-    "http://a.kr/x": "a.kr", "https://www.a.co.kr:80/x?y@z": "a.co.kr", "http://www.kr/": "www.kr",
-    "http://u:p@www.a.com/": "a.com", "http://u@v@w.com/": "w.com", "http://[::1]:80/a": "[::1]", "http://a": "a",
-    "http://10.0.0.1:8765/1.png": "10.0.0.1", "http://www.www.com/": "www.com", "http://www.a.": "www.a.",
-    "http://www..a/": "www..a", "http://www.a../": "a..", "http://a?b://c/": "a", "http://a.com:": "a.com",
-    "http://\ud55c\uae00.kr/\uadf8\ub9bc": "\ud55c\uae00.kr", "http://:80/x": "", "x": "",
-}  # fmt: skip
 
 
 def test_a_domain_is_the_host_without_port_user_and_www() -> None:
