@@ -16,7 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from tinymanifest import COLOURS, ENGLISH_FORMS, KOREAN, KOREAN_FORMS, SHAPES, draw, encoded
 
-from curation.balance import COIN, WEIGHT_UNIT, entry_prob, keep_prob, thresholds
+from curation.balance import COIN, WEIGHT_UNIT, entry_prob, thresholds
 from curation.config import (
     BalanceSection,
     ExtractSection,
@@ -49,7 +49,7 @@ Rows = list[dict[str, Any]]
 
 
 def make_run(
-    path: Path, *, pictures: int = 90, until: str = "manifest", keep_dropped: bool = False, seed: int = 3, t: float = 12.0,
+    path: Path, *, pictures: int = 90, until: str = "manifest", keep_dropped: bool = False, seed: int = 3, t: float = 8.0,
     rows_per_file: int = 60,
 ) -> RunConfig:  # fmt: skip
     """Make a run up to a stage: two captions a picture, every tenth picture a copy of the one before it."""
@@ -79,10 +79,13 @@ class World:
             colour, shape = list(COLOURS)[shown**2 % 7 % 4], SHAPES[shown // 4 % 4]
             url = f"http://site{n % 5}.test/{n}.png"
             self.bodies[url] = encoded(draw(colour, shape, str(shown), 24), "PNG" if n % 10 != 1 else "BMP")
+            form = shown if n % 20 == 1 else n  # every other copy has the captions of its original too
             texts = [
-                ENGLISH_FORMS[n % 4].format(colour, shape),
-                KOREAN_FORMS[n % 4].format(KOREAN[colour], KOREAN[shape]),
+                ENGLISH_FORMS[form % 4].format(colour, shape),
+                KOREAN_FORMS[form % 4].format(KOREAN[colour], KOREAN[shape]),
             ]
+            if form % 3:  # only heads are named
+                texts = [f"a photo, {colour} {form}", f"{KOREAN[colour]} 그림 {form}"]
             texts = ["  ".join(texts)] if n % 9 == 4 else texts
             texts += [ODD[n]] if n in ODD else []
             self.pairs += [
@@ -183,9 +186,10 @@ class World:
         probs = {lang: entry_prob(counts[lang], margin * t) for lang, t in found.t.items()}
         miss: dict[str, float] = {}
         for row in sorted(rows, key=lambda row: str(row["lang"])):
-            miss[row["pair_id"]] = miss.get(row["pair_id"], 1.0) * (
-                1.0 - keep_prob(probs[row["lang"]], row["entry_ids"])
-            )
+            of_row = 1.0
+            for entry in row["entry_ids"]:
+                of_row *= 1.0 - float(probs[row["lang"]][entry])
+            miss[row["pair_id"]] = miss.get(row["pair_id"], 1.0) * of_row
         return {key: 1.0 - value for key, value in miss.items()}
 
     def balance(self, stage: OpenStage) -> None:
