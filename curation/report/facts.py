@@ -7,6 +7,7 @@ from curation.config import RunConfig
 from curation.report.entries import EntryCounts
 from curation.report.flow import ledger_of
 from curation.report.training import mean_recall, spread
+from curation.report.visible import visible
 from curation.stage import Record
 from metadata.entries import frozen_lists
 
@@ -32,6 +33,11 @@ SMALL_MARGIN = (
 TOGETHER = (
     "Entries that occur together lift each other: a caption stays if any of its entries keeps it, so a head entry ends above "
     "t, and what the curves of min(count, t) show is the aim, not the outcome."
+)
+
+EARLIER = (
+    "This run extends {runs}: the counts of the pool and of the survivors, and the shares of head and tail made of them, are sums "
+    "over all these crawls, while matches, wanted, survivors and selected captions are this run's own."
 )
 
 
@@ -154,6 +160,8 @@ def limits(config: RunConfig, records: Mapping[str, Record], counts: Mapping[str
         said.append(OTHER_QUESTIONS)
     if "ko" in counts and config.match.mode_of("ko") == "metaclip2":
         said.append(KOREAN_SPACES)
+    if "count" in records and (earlier := records["count"].notes.get("earlier")):
+        said.append(EARLIER.format(runs=", ".join(visible(str(note["run"]), 60) for note in earlier)))
     small = (
         records["balance-survivors"].notes.get("margin_too_small_pairs")
         if "balance-survivors" in records
