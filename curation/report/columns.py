@@ -47,7 +47,7 @@ HEAD = f"""# Tables, column by column
 
 Written by `make docs` from `curation/schemas.py`; schema version {SCHEMA_VERSION}. Columns are only ever added, nullable, at the end: select by
 name. All tables are Parquet with zstd; a table is a folder of `*.parquet` files (files whose names begin with `.` or `_` are Spark's
-own). Ids are hex text, times and offsets as said below.
+own). Where a counting step wrote one, its files have two columns more, `_reason` and `_tally`, always null.
 
 A sealed set is the folder `RUN/manifest/`:
 

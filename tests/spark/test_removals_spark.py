@@ -15,15 +15,10 @@ from pyspark.sql import SparkSession
 
 from curation import pipeline
 from curation.config import (
-    BalanceSection,
     DownloadSection,
-    ManifestSection,
     RunConfig,
     RunSection,
 )
-from curation.demo.run import DemoOptions, configure
-from curation.demo.server import serve
-from curation.demo.web import build
 from curation.download import outcomes_of
 from curation.errors import Reason, StageError
 from curation.ids import coin
@@ -95,25 +90,6 @@ def test_spark_and_a_table_in_memory_remove_the_same_rows(spark: SparkSession, t
         assert {row["pair_id"]: row[REMOVED] for row in found.collect()} == expected
     untouched = split_removed(spark.createDataFrame(rows), load_removals([]))
     assert {row[REMOVED] for row in untouched.collect()} == {None}
-
-
-@pytest.fixture(scope="module")
-def sealed(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> RunConfig:
-    """A run of the small web up to its manifest, without a list."""
-    path = tmp_path_factory.mktemp("removals")
-    web = build(path / "web", seed=2, pictures=70)
-    with serve(web.folder) as address:
-        base = configure(DemoOptions(path=path / "run"), web, address)
-        run = replace(base.run, heldout_share=0.1)
-        config = replace(
-            base,
-            run=run,
-            balance=BalanceSection(t={"en": 6.0}),
-            manifest=ManifestSection(images_per_shard=30),
-        )
-        for _ in pipeline.run_all(config, until="manifest"):
-            pass
-    return config
 
 
 def resealed(config: RunConfig, path: Path, lines: list[str]) -> tuple[RunConfig, Record]:
