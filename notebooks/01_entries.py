@@ -30,12 +30,12 @@ import pandas as pd
 from IPython.display import display
 
 from curation.balance import entry_prob, p_to_t, t_to_p
+from curation.report import notebook as nb
 from curation.report.entries import entry_counts, examples, sources_of, texts_of
-from curation.report.notebook import as_table, label, languages_of, open_run, set_style
 
-records = open_run("metadata", "count", "balance")
-set_style()
-colours = languages_of(records)
+records = nb.open_run("metadata", "count", "balance")
+nb.set_style()
+colours = nb.languages_of(records)
 languages = list(colours)
 counts = entry_counts(records, languages)
 
@@ -89,14 +89,11 @@ for place, (lang, each) in enumerate(counts.items()):
     axes.loglog(np.arange(1, ordered.size + 1), ordered, color=colours[lang], label=lang)
     ids = np.argsort(-each.pool, kind="stable")
     for rank in (r for r in (1 + place, 6 + 4 * place, 40 + 20 * place) if r <= ordered.size):
-        word = label(texts_of(records["metadata"], lang, ids[rank - 1 : rank].tolist())[0], 14)
+        word = nb.label(texts_of(records["metadata"], lang, ids[rank - 1 : rank].tolist())[0], 14)
         axes.plot(rank, ordered[rank - 1], "o", color=colours[lang], markersize=4)
+        side, shift = ("left", (4, 4)) if place == 0 else ("right", (-4, -13))
         axes.annotate(
-            word,
-            (rank, ordered[rank - 1]),
-            (4, 4 - 14 * place),
-            textcoords="offset points",
-            color=colours[lang],
+            word, (rank, ordered[rank - 1]), shift, textcoords="offset points", color=colours[lang], ha=side
         )
     if each.t is not None and np.isfinite(each.t):
         axes.axhline(each.t, color=colours[lang], linestyle="--", linewidth=1)
@@ -197,7 +194,7 @@ pd.DataFrame(table).T.rename_axis(["language", "t"])
 # %%
 for lang, each in counts.items():
     ids = each.largest(10)
-    shown = as_table(examples(records["metadata"], each, 10, 0)["head"])
+    shown = nb.as_table(examples(records["metadata"], each, 10, 0)["head"])
     shown["chance by t"] = entry_prob(each.pool, each.t or np.inf)[ids].round(3)
     shown["aim"] = np.minimum(each.pool[ids], each.t or np.inf)
     display(shown[["entry", "source", "pool", "chance by t", "aim", "selected"]].rename_axis(lang))
@@ -207,7 +204,7 @@ for lang, each in counts.items():
 
 # %%
 for lang, each in counts.items():
-    drawn = as_table(examples(records["metadata"], each, 8, 0)["tail"])
+    drawn = nb.as_table(examples(records["metadata"], each, 8, 0)["tail"])
     display(drawn.reindex(columns=["entry", "source", "pool", "selected"]).rename_axis(lang))
 
 # %% [markdown]

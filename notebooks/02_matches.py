@@ -36,23 +36,14 @@ from curation.config import MatchSection
 from curation.korean_lattice import Lattice
 from curation.language import language_identifier
 from curation.match import PairMatcher, build_matcher
-from curation.report.notebook import (
-    as_table,
-    drawn,
-    entries_of,
-    label,
-    languages_of,
-    open_run,
-    set_style,
-    some_of,
-)  # fmt: skip
+from curation.report import notebook as nb
 from curation.schemas import TABLES
 from curation.stage import Tally
 
-records = open_run("extract", "metadata", "match")
-set_style()
-colours = languages_of(records)
-entries = entries_of(records)
+records = nb.open_run("extract", "metadata", "match")
+nb.set_style()
+colours = nb.languages_of(records)
+entries = nb.entries_of(records)
 config = records["match"].data["config"]
 modes = {lang: MatchSection(mode=config["mode"]).mode_of(lang) for lang in colours}
 print(", ".join(f"{lang}: {len(entries[lang]):,} entries, mode {modes[lang]}" for lang in colours))
@@ -64,7 +55,7 @@ print(", ".join(f"{lang}: {len(entries[lang]):,} entries, mode {modes[lang]}" fo
 
 # %%
 COLUMNS = ["lang", "clean_text", "entry_ids", "mixed", "lang_score", "detector"]
-matches = drawn(records["match"].path / "matches", COLUMNS, 20_000)
+matches = nb.drawn(records["match"].path / "matches", COLUMNS, 20_000)
 
 
 def named(row):
@@ -73,11 +64,11 @@ def named(row):
 
 for lang in colours:
     own = matches[(matches.lang == lang) & ~matches.mixed.astype(bool)].drop_duplicates("clean_text")
-    some = some_of(own, 8)
+    some = nb.some_of(own, 8)
     display(
-        as_table({"text": some.clean_text, "names": [named(row) for row in some.itertuples()]}).rename_axis(
-            lang
-        )
+        nb.as_table(
+            {"text": some.clean_text, "names": [named(row) for row in some.itertuples()]}
+        ).rename_axis(lang)
     )
 
 # %% [markdown]
@@ -114,7 +105,7 @@ def cut(run):
     return " + ".join(f"{run[a:b]}/{lattice.tags[tag]}" for a, b, tag in lattice.pieces(run, "_"))
 
 
-as_table(
+nb.as_table(
     {
         "run": (runs := ["고양이가", "마우스에", "수석연구원은", "강아지와", "출발한", "빨간"]),
         "cut": map(cut, runs),
@@ -179,7 +170,7 @@ rows = [
     for text, by_space, by_word, by_part in zip(texts, *found.values(), strict=False)
 ]
 differ = pd.DataFrame([row for row in rows if row["words alone"] or row["substrings alone"]])
-as_table(some_of(differ, 12, key="text") if len(differ) else differ)
+nb.as_table(nb.some_of(differ, 12, key="text") if len(differ) else differ)
 
 # %% [markdown]
 # Mode `korean` looks for nouns. Adjectives and verbs change their form, so `빨간` (red) or `있는` (being), where a list holds them,
@@ -194,7 +185,7 @@ figure, axes = plt.subplots(figsize=(6.8, 4.0))
 places = np.arange(len(changed))
 axes.barh(places + 0.2, [before[i] for i in changed], 0.38, label="between spaces", color="#9fb8c6")
 axes.barh(places - 0.2, [after[i] for i in changed], 0.38, label="as words", color=colours.get("ko"))
-axes.set_yticks(places, [label(korean[i]) for i in changed])
+axes.set_yticks(places, [nb.label(korean[i]) for i in changed])
 axes.set(xlabel="texts that name the entry")
 axes.grid(visible=False, axis="y")
 axes.legend(loc="lower right")
@@ -212,8 +203,8 @@ plt.show()
 # %%
 both = matches[matches.mixed.astype(bool)]
 display(Markdown(f"**{both.pair_id.nunique():,}** mixed texts of {matches.pair_id.nunique():,} looked at."))
-first = some_of(both.drop_duplicates("pair_id"), 8).pair_id
-as_table([
+first = nb.some_of(both.drop_duplicates("pair_id"), 8).pair_id
+nb.as_table([
     {"text": rows.clean_text.iloc[0]} | {f"names in {row.lang}": named(row) for row in rows.itertuples()}
     for _, rows in both[both.pair_id.isin(first)].groupby("pair_id")
 ])  # fmt: skip
@@ -234,7 +225,7 @@ pd.DataFrame({"pairs": sums, "share": (sums / max(1, ledger["in"])).round(4)})
 # To see texts of each reason, the step is done again here on pairs of the run, with the run's settings (a sample of a large run):
 
 # %%
-pairs = drawn(records["extract"].path / "pairs", ["url", "text"], 20_000)
+pairs = nb.drawn(records["extract"].path / "pairs", ["url", "text"], 20_000)
 seed = int(config["run.seed"])
 identifier = language_identifier(
     tuple(colours), min_score=config["lid_min_score"], langdetect_share=config["langdetect_share"], seed=seed
@@ -264,11 +255,11 @@ left = again[again["_reason"].notna()].merge(pairs[["pair_id"]], on="pair_id")
 texts_of = dict(zip(pairs.pair_id, pairs.text, strict=True))
 shown = []
 for reason, rows in left.groupby("_reason"):
-    some = some_of(rows.assign(text=rows.pair_id.map(texts_of)).drop_duplicates("text"), 4)
+    some = nb.some_of(rows.assign(text=rows.pair_id.map(texts_of)).drop_duplicates("text"), 4)
     shown.append(
         {"reason": reason, "texts": len(rows), "for example": " | ".join(text[:20] for text in some.text)}
     )
-as_table(shown)
+nb.as_table(shown)
 
 # %% [markdown]
 # ## Who told the language

@@ -15,7 +15,7 @@
 # %% [markdown]
 # # Balance: what stays, and why
 #
-# MetaCLIP (2023, section 3.4 and its algorithm 1) ends with a few lines: an entry with more than `t` matches keeps each of its
+# MetaCLIP (2023, sections 3.4 and 3.5) ends with a few lines: an entry with more than `t` matches keeps each of its
 # pairs with the chance `t / count`, every other entry keeps all of its own, and a pair stays if one of its entries keeps it.
 # MetaCLIP 2 (2025) does so in each language, each with a `t` of its own.
 #
@@ -31,25 +31,16 @@ from IPython.display import Markdown, display
 from curation.balance import COIN, WEIGHT_UNIT, entry_prob, miss_prob, p_to_t, t_to_p
 from curation.ids import coins
 from curation.plan import followed, sizes
+from curation.report import notebook as nb
 from curation.report.entries import entry_counts, shares
-from curation.report.notebook import (
-    as_table,
-    drawn,
-    entries_of,
-    label,
-    languages_of,
-    open_run,
-    set_style,
-    some_of,
-)  # fmt: skip
 from curation.report.planning import HELD_OUT, read_pool
 from curation.report.scan import counts_of
 
-records = open_run("metadata", "match", "count", "balance")
-set_style()
-colours = languages_of(records)
+records = nb.open_run("metadata", "match", "count", "balance")
+nb.set_style()
+colours = nb.languages_of(records)
 languages = tuple(colours)
-entries = entries_of(records)
+entries = nb.entries_of(records)
 counts = entry_counts(records, languages)
 run = records["count"].data["config"]
 notes = records["balance"].notes
@@ -63,7 +54,7 @@ notes = records["balance"].notes
 # %%
 t = {lang: float(value) for lang, value in notes["t"].items()}
 p = t_to_p(counts[notes["t_given"][0]].pool, t[notes["t_given"][0]])
-as_table([
+nb.as_table([
     {
         "language": lang,
         "t": t[lang],
@@ -102,7 +93,7 @@ plt.show()
 # (a sample of the pairs of a large run). A mixed text has a row in each language, so its rows' products are multiplied:
 
 # %%
-matches = drawn(records["match"].path / "matches", ["lang", "url", "clean_text", "entry_ids"], 200_000)
+matches = nb.drawn(records["match"].path / "matches", ["lang", "url", "clean_text", "entry_ids"], 200_000)
 seed = int(run["run.seed"])
 
 
@@ -133,8 +124,8 @@ pairs["held_out"] = coins(pairs.url.tolist(), seed, HELD_OUT) < float(run["run.h
 # %%
 prob = probs(notes["margin"])
 short = matches[(matches.clean_text.str.len() < 60) & ~matches.pair_id.map(pairs.held_out).astype(bool)]
-some = some_of(short.drop_duplicates("clean_text"), 10)
-as_table([
+some = nb.some_of(short.drop_duplicates("clean_text"), 10)
+nb.as_table([
     {
         "text": row.clean_text,
         "its rarest entries: count, chance": "; ".join(
@@ -183,7 +174,7 @@ share = matches.attrs["share"]
 stays = counted.coin < counted.chance
 error = float(np.sqrt((counted.chance * (1 - counted.chance)).sum()))
 ledger = next(item for item in records["balance"].ledgers if item["unit"] == "pairs")
-as_table([
+nb.as_table([
     {"pairs": "to train on, expected", "here": round(counted.chance.sum() / share, 1), "the run's record": notes["expected_pairs"]},
     {"pairs": "to train on, wanted", "here": stays.sum() / share, "the run's record": ledger["out"] - notes["held_out_pairs"]},
     {"pairs": "held out", "here": pairs.held_out.sum() / share, "the run's record": notes["held_out_pairs"]},
@@ -227,7 +218,7 @@ for factor in (0.25, 0.5, 1.0, 2.0, 4.0, np.inf):
     name = "inf" if np.isinf(factor) else ", ".join(f"{lang} {factor * t[lang]:,.4g}" for lang in languages)
     rows.append({"t": name, "pairs that stay": len(kept), "lost": len((above or set()) - kept)})
     above = kept
-as_table(rows)
+nb.as_table(rows)
 
 # %% [markdown]
 # ## Balanced again, among the survivors
@@ -272,13 +263,13 @@ if "balance-survivors" in records and second:
     last = records["balance-survivors"].notes
     t_after = {lang: float(value) for lang, value in last["t"].items()}
     columns = ["lang", "entry_ids", "keep_prob_wanted", "coin", "split"]
-    rows = drawn(records["dedup"].path / "rows", columns, 200_000)
+    rows = nb.drawn(records["dedup"].path / "rows", columns, 200_000)
     left = rows.drop_duplicates("pair_id").set_index("pair_id")
     left["second"] = keep_probs(rows, {lang: entry_prob(second[lang], t_after[lang]) for lang in languages})
     train = left[left.split == "train"]
     final = np.minimum(train.keep_prob_wanted, train.second)
     few = rows.attrs["share"]
-    display(as_table([
+    display(nb.as_table([
         {"captions": "survivors to train on", "here": len(train) / few, "the run's record": ""},
         {"captions": "expected in the selection", "here": round((final / train.keep_prob_wanted).sum() / few, 1), "the run's record": last["expected_pairs"]},
         {"captions": "selected", "here": int((train.coin < final).sum()) / few, "the run's record": last.get("selected_pairs", "")},
@@ -305,7 +296,7 @@ for axes, (lang, colour) in zip(panels[0], colours.items(), strict=True):
     axes.loglog(line, np.minimum(line, t[lang]), color="#1b2733", linewidth=1)
     for i in each.largest(40)[:1] + each.largest(40)[5::12]:
         if after[i]:
-            word, place = label(entries[lang][i], 14), (each.pool[i], after[i])
+            word, place = nb.label(entries[lang][i], 14), (each.pool[i], after[i])
             axes.annotate(word, place, (-6, 2), textcoords="offset points", ha="right")
     axes.set(
         title=f"{lang}: t = {t[lang]:,.4g}",
@@ -318,7 +309,7 @@ plt.show()
 # And the tail's share of all matches, which is what the balance is for. These are the report's numbers:
 
 # %%
-as_table([
+nb.as_table([
     {"language": lang, "among": row["where"], "matches": row["matches"], "head's share": f"{row['head']:.3f}", "tail's share": f"{row['tail']:.3f}"}
     for lang in languages
     for row in shares(counts[lang])

@@ -17,8 +17,8 @@
 #
 # The same picture lies at many addresses: copied, made smaller, framed, signed. SemDeDup (2023) found that 30 % of LAION-440M are
 # such copies; DINOv2 (2023, section 3) removed them from 1.3 billion pictures and kept 1.1. Both embed each picture as a vector and
-# call two pictures the same where the cosine of their vectors is high. Both then throw the copies' texts away. Here the kept
-# picture inherits them, Korean and English.
+# call two pictures the same where the cosine of their vectors is high. DINOv2 has no texts; SemDeDup throws the copies' away. Here
+# the kept picture inherits them, Korean and English.
 #
 # The notebook reads the run that `curate demo` makes; for another one, set `BICURATE_RUN` to its directory.
 
@@ -36,13 +36,13 @@ from curation.dedup.neighbours import Pairs
 from curation.demo.chance import Chance
 from curation.demo.copies import TRANSFORMS, near_duplicate
 from curation.images import decode
+from curation.report import notebook as nb
 from curation.report.duplicates import families
-from curation.report.notebook import as_table, drawn, languages_of, open_run, set_style, some_of
 from curation.report.pictures import bodies, contact_sheet, cosine, decoded, described, nearest
 
-records = open_run("metadata", "download", "embed", "dedup")
-set_style()
-colours = languages_of(records)
+records = nb.open_run("metadata", "download", "embed", "dedup")
+nb.set_style()
+colours = nb.languages_of(records)
 run = records["dedup"].path.parent
 threshold = float(records["dedup"].data["config"]["threshold"])
 
@@ -52,12 +52,12 @@ threshold = float(records["dedup"].data["config"]["threshold"])
 # Cheapest first: the same address once, the same bytes once, the same descriptor, then descriptors that are near.
 
 # %%
-outcomes = drawn(records["download"].path / "outcomes", ["status", "image_id"], 1_000_000, key="url")
+outcomes = nb.drawn(records["download"].path / "outcomes", ["status", "image_id"], 1_000_000, key="url")
 fetched = outcomes[outcomes.status == "ok"]
-groups = drawn(
+groups = nb.drawn(
     records["dedup"].path / "groups", ["joined", "survivor", "cosine", "rule"], 1_000_000, key="image_id"
 )
-as_table([
+nb.as_table([
     {"pictures": "addresses that gave one", "number": len(fetched)},
     {"pictures": "of different bytes", "number": fetched.image_id.nunique()},
     {"pictures": "of identical descriptor, merged", "number": int((groups.rule == "identical_descriptor").sum())},
@@ -70,7 +70,7 @@ as_table([
 
 # %%
 by_size, largest = families(records["dedup"], 6)
-as_table(
+nb.as_table(
     [
         {"pictures a family": size.name, "families": size.families, "pictures": size.pictures}
         for size in by_size
@@ -103,7 +103,7 @@ display(Image(contact_sheet(sheet), format="jpeg"))
 
 # %%
 pictures = described(records["embed"], 10_000)
-asking = some_of(
+asking = nb.some_of(
     pd.DataFrame({"image_id": pictures.ids, "place": range(len(pictures.ids))}), 1_500, key="image_id"
 ).place
 asking = asking.to_numpy(np.int64)
@@ -127,6 +127,8 @@ display(Markdown(
 
 # %%
 order = np.argsort(np.abs(best - threshold), kind="stable")
+couples = {frozenset((asking[n], other[n])): n for n in order[::-1]}  # each couple once
+order = sorted(couples.values(), key=lambda n: abs(best[n] - threshold))
 above = [n for n in order if best[n] >= threshold][:8]
 below = [n for n in order if best[n] < threshold][:8]
 near_ids = [pictures.ids[i] for n in (*above, *below) for i in (asking[n], other[n])]
@@ -144,7 +146,7 @@ display(Image(contact_sheet(sheet), format="jpeg"))
 # picture they were made from. A dot a picture:
 
 # %%
-chosen = some_of(pd.DataFrame({"image_id": pictures.ids}), 24, key="image_id").image_id.tolist()
+chosen = nb.some_of(pd.DataFrame({"image_id": pictures.ids}), 24, key="image_id").image_id.tolist()
 known = {
     key: image
     for key, body in bodies(records["download"], chosen).items()
@@ -166,6 +168,8 @@ for key, image in known.items():
     for name in TRANSFORMS:
         copy = copy_of(image, name, key)
         changed[name][key] = (cosine(codes, builtin_codes(copy)), copy)
+
+# %%
 figure, axes = plt.subplots(figsize=(6.8, 3.0))
 for place, (name, each) in enumerate(changed.items()):
     values = [value for value, _ in each.values()]
@@ -242,7 +246,7 @@ if truth_file.is_file():
             f"{len(strangers):,} of {len(merged):,} merged pictures were drawn apart from the one they joined."
         )
     )
-    shown = some_of(strangers, 8, key="image_id")
+    shown = nb.some_of(strangers, 8, key="image_id")
     found = bodies(records["download"], [*shown.image_id, *shown.joined])
     sheet = {
         "merged": [(found.get(row.image_id), f"{row.cosine:.3f}") for row in shown.itertuples()],
@@ -259,7 +263,7 @@ if truth_file.is_file():
 
 # %%
 if pictures.share == 1 and len(pictures.ids):
-    edges = drawn(records["dedup"].path / "edges", ["image_id_b", "cosine"], 10_000_000, key="image_id_a")
+    edges = nb.drawn(records["dedup"].path / "edges", ["image_id_b", "cosine"], 10_000_000, key="image_id_a")
     position = pd.Series(range(len(pictures.ids)), index=pictures.ids)
     ranks = rank(*pictures.size.T)
     same = representatives(pictures.codes, ranks)
@@ -275,7 +279,7 @@ if pictures.share == 1 and len(pictures.ids):
             "by components": len(np.unique(again.component)),
             "largest family": int(np.bincount(again.joined).max()),
         })  # fmt: skip
-    display(as_table([row for row in rows if row["threshold"] >= threshold]))
+    display(nb.as_table([row for row in rows if row["threshold"] >= threshold]))
 
 # %% [markdown]
 # ## What the kept picture inherits
@@ -285,7 +289,7 @@ if pictures.share == 1 and len(pictures.ids):
 
 # %%
 columns = ["lang", "clean_text", "inherited", "pair_id"]
-rows = drawn(records["dedup"].path / "rows", columns, 200_000, key="image_id")
+rows = nb.drawn(records["dedup"].path / "rows", columns, 200_000, key="image_id")
 rows["inherited"] = rows.inherited.astype(bool)
 own = rows[~rows.inherited].groupby("image_id").lang.agg(lambda each: " and ".join(sorted(set(each))))
 with_inherited = rows.groupby("image_id").lang.agg(lambda each: " and ".join(sorted(set(each))))
@@ -301,7 +305,7 @@ display(Markdown(
 # %%
 gained = rows[rows.inherited].groupby("image_id").lang.size().rename("texts").reset_index()
 gained["more"] = [own[key] != with_inherited[key] for key in gained.image_id]
-chosen = some_of(gained[gained.more] if gained.more.any() else gained, 6, key="image_id").image_id.tolist()
+chosen = nb.some_of(gained[gained.more] if gained.more.any() else gained, 6, key="image_id").image_id.tolist()
 found = bodies(records["download"], chosen)
 display(
     Image(
@@ -309,7 +313,7 @@ display(
         format="jpeg",
     )
 )
-as_table([
+nb.as_table([
     {
         "picture": n,
         "its own": " | ".join(each[~each.inherited].clean_text.unique()[:3]),

@@ -56,11 +56,15 @@ def test_a_notebook_is_kept_as_it_ran_small_and_without_errors(name: str, runner
     assert "/tmp/" not in str(outputs)
 
 
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("notebooks") / "made-up", pairs=80).run.path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_on_another_run(name: str, runner: ModuleType, tmp_path: Path) -> None:
-    make_run(tmp_path / "made-up", pairs=80)
-    executed = runner.execute(FOLDER / f"{name}.py", tmp_path / "made-up")
+def test_a_notebook_runs_on_another_run(name: str, runner: ModuleType, made_up: Path, tmp_path: Path) -> None:
+    executed = runner.execute(FOLDER / f"{name}.py", made_up)
     assert "run made-up" in str(executed.cells)
     runner.write(executed, tmp_path / f"{name}.ipynb")
     assert cells(nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)) == cells(executed)
