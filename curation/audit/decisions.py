@@ -14,7 +14,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.audit.files import HELD_OUT, RunFiles, scan, thresholds_of
+from curation.audit.files import HELD_OUT, RunFiles, among, scan, thresholds_of
 from curation.audit.findings import Findings
 from curation.balance import COIN, Reals, entry_prob, fixed_weight, miss_prob, thresholds
 from curation.earlier import OWN
@@ -234,9 +234,9 @@ def check_rows(sample: Sample) -> None:
     files, stored = sample.files, sample.rows("dedup", "rows")
     matched, wanted = sample.rows("match", "matches"), sample.rows("balance", "wanted")
     urls = [rows[0]["url"] for rows in stored.values()]
-    outcomes = files.rows("download", "outcomes", pc.field("url").isin(urls), columns=["url", "image_id"])
+    outcomes = files.rows("download", "outcomes", among("url", urls), columns=["url", "image_id"])
     pictures = {row["url"]: row["image_id"] for row in outcomes}
-    ids = pc.field("image_id").isin([item for item in pictures.values() if item])
+    ids = among("image_id", [item for item in pictures.values() if item])
     groups = {row["image_id"]: row for row in files.rows("dedup", "groups", ids)}
     held = _held_out_groups(files, {row["group_id"] for row in groups.values()})
     for key, rows in stored.items():
@@ -261,10 +261,10 @@ def _held_out_groups(files: RunFiles, group_ids: Iterable[str]) -> set[str]:
     """Return those of some groups of near pictures of which any address is held out."""
     config = files.records["balance"].data["config"]
     of_group = files.rows(
-        "dedup", "groups", pc.field("group_id").isin(list(group_ids)), columns=["image_id", "group_id"]
+        "dedup", "groups", among("group_id", list(group_ids)), columns=["image_id", "group_id"]
     )
     group = {row["image_id"]: row["group_id"] for row in of_group}
-    where = pc.field("image_id").isin(list(group))
+    where = among("image_id", list(group))
     shown = files.rows("download", "outcomes", where, columns=["url", "image_id"])
     seed, share = config["run.seed"], config["run.heldout_share"]
     return {group[row["image_id"]] for row in shown if coin(row["url"], seed, HELD_OUT) < share}

@@ -15,7 +15,6 @@ from curation.config import MatchSection, RunConfig, RunSection
 from curation.earlier import OWN
 from curation.errors import InputError
 from curation.language import LanguageIdentifier, language_identifier
-from curation.manifest import MANIFEST
 from curation.match import Matcher, PairMatcher, load_matcher
 from curation.pipeline import STAGES
 from curation.schemas import TABLES
@@ -86,7 +85,7 @@ class RunFiles:
     def table(self, stage: str, table: str) -> pads.Dataset | None:
         """Return a table of a finished stage, or None where it is not there; columns that it lacks are null."""
         record = self.records.get(stage)
-        place = record.path / directory_of(table) if record else None
+        place = directory_of(record.path, table) if record else None
         return open_table(place, table) if place and place.is_dir() else None
 
     def rows(
@@ -190,9 +189,10 @@ class RunFiles:
         return found
 
 
-def directory_of(table: str) -> str:
-    """Return the directory of a table in its stage's."""
-    return MANIFEST if table == "manifest" else table
+def directory_of(stage: Path, table: str) -> Path:
+    """Return the directory of a table of a stage: published ones end in .parquet."""
+    published = stage / f"{table}.parquet"
+    return published if published.exists() else stage / table
 
 
 def form_of(table: str) -> str:
@@ -204,6 +204,11 @@ def open_table(place: Path, table: str) -> pads.Dataset:
     """Open a directory of Parquet files as a table of ours: columns by name, those that it lacks as nulls."""
     fields = [field.remove_metadata().with_nullable(True) for field in TABLES[form_of(table)]]
     return pads.dataset(place, schema=pa.schema(fields), format="parquet")
+
+
+def among(column: str, texts: Iterable[str]) -> pc.Expression:
+    """Return the filter of rows whose text in a column is one of these; of none, no row."""
+    return pc.field(column).isin(pa.array(list(texts), pa.string()))
 
 
 def scan(

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from curation.audit.files import RunFiles
+from curation.audit.files import RunFiles, among
 from curation.ids import canonical_url
 
 _ID = re.compile("[0-9a-f]{32}")
@@ -68,14 +68,14 @@ def _readings(files: RunFiles, asked: str) -> list[tuple[str, pc.Expression]]:
         found.append(("pair_id", pc.field("pair_id") == asked))
     if _IMAGE_ID.fullmatch(asked):
         outcomes = files.rows("download", "outcomes", pc.field("image_id") == asked, columns=["url"])
-        found.append(("picture", pc.field("url").isin([row["url"] for row in outcomes])))
+        found.append(("picture", among("url", [row["url"] for row in outcomes])))
     if "://" in asked:
         with suppress(ValueError):  # it may be a text after all
             found.append(("address", pc.field("url") == canonical_url(asked)))
     if _ID_START.fullmatch(asked):
         found.append(("start of the pair_id", _between(asked)))
     texts = sorted({asked, unicodedata.normalize("NFC", asked)})
-    return [*found, ("text", pc.field("text").isin(texts))]
+    return [*found, ("text", among("text", texts))]
 
 
 def _between(start: str) -> pc.Expression:

@@ -36,7 +36,7 @@ def named_files(record: Record) -> list[Path]:
     """Return the files that a record names, by themselves or as part of a table, and a download's raw shards."""
     named = [record.path / name for name in record.data["files"]]
     for table in record.data["tables"]:
-        named += parquet_files(record.path / directory_of(table))
+        named += parquet_files(directory_of(record.path, table))
     named += sorted((record.path / "raw").glob("*.tar"))
     return sorted({path for path in named if path.is_file()})
 
@@ -53,7 +53,7 @@ def check_hashes(files: RunFiles, found: Findings) -> None:
             with found.guarded(f"{record.path.name}/{name}"):
                 _check_file(record, name, sha256, found)
         for table in record.data["tables"]:
-            with found.guarded(f"{record.path.name}/{directory_of(table)}"):
+            with found.guarded(f"{record.path.name}/{directory_of(record.path, table).name}"):
                 _check_table(record, table, found)
     if files.has("metadata"):
         with found.guarded("metadata/entries"):
@@ -86,7 +86,7 @@ def _check_file(record: Record, name: str, sha256: str, found: Findings) -> None
 
 def _check_table(record: Record, table: str, found: Findings) -> None:
     """Check a table's files by Spark's own checksums, where they lie beside them, and its rows by their digest."""
-    place, noted = record.path / directory_of(table), record.data["tables"][table]
+    place, noted = directory_of(record.path, table), record.data["tables"][table]
     where = f"{record.path.name}/{place.name}"
     if form_of(table) not in TABLES:
         found.remark(f"{where} is a table this version does not know")

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from curation.audit.files import HELD_OUT, RunFiles, thresholds_of
+from curation.audit.files import HELD_OUT, RunFiles, among, thresholds_of
 from curation.audit.find import Pair
 from curation.balance import COIN, WEIGHT_UNIT, Survivors, decide, entry_prob, miss_prob
 from curation.config_balance import SELECTION_ONLY, BalanceSection
@@ -219,7 +219,7 @@ class _Walk:
 
     def _merged_into(self, survivor: str) -> str:
         captions = [row["clean_text"] for row in self.matched]
-        same = (pc.field("image_id") == survivor) & pc.field("clean_text").isin(captions)
+        same = (pc.field("image_id") == survivor) & among("clean_text", captions)
         kept = self.files.rows("dedup", "rows", same, columns=["pair_id"], limit=1)
         if not kept:
             return "no row, and no other pair with its caption"
@@ -235,11 +235,11 @@ class _Walk:
         """Whether it was selected: the smaller of both chances against the same coin."""
         row = self.rows[0]
         entries = self._decided("count-survivors", "balance-survivors", self.rows)
-        among = chance_of(entries)
-        final = min(row["keep_prob_wanted"], among)
+        chance = chance_of(entries)
+        final = min(row["keep_prob_wanted"], chance)
         is_train = row["split"] == "train"
         facts = {
-            "keep_prob_among_survivors": among, "keep_prob_wanted": row["keep_prob_wanted"], "keep_prob": final,
+            "keep_prob_among_survivors": chance, "keep_prob_wanted": row["keep_prob_wanted"], "keep_prob": final,
             "coin": row["coin"], "selected": is_train and row["coin"] < final,
         }  # fmt: skip
         step = Step("balance-survivors", facts=facts, entries=entries)
@@ -259,16 +259,14 @@ class _Walk:
         """Return by which option of the selection a pair that won its toss was left out; nothing where none is on."""
         files, config = self.files, self.files.records["balance-survivors"].data["config"]
         options = {key: config[key] for key in SELECTION_ONLY if config.get(key)}
-        among = dict.fromkeys(
-            row["pair_id"] for row in files.rows("dedup", "rows", self._its_picture(), columns=["pair_id"])
-        )
-        chances = files.rows("balance-survivors", "selection", pc.field("pair_id").isin(list(among)))
+        rows = files.rows("dedup", "rows", self._its_picture())
+        keys = list(dict.fromkeys(row["pair_id"] for row in rows))
         _, reasons = decide(
-            _survivors(files.rows("dedup", "rows", self._its_picture()), chances),
+            _survivors(rows, files.rows("balance-survivors", "selection", among("pair_id", keys))),
             BalanceSection(**options | {"max_per_domain": None}),
             seed=config.get("run.seed", files.setting("balance", "run.seed")),
         )
-        own = reasons[list(among).index(self.pair.pair_id)]
+        own = reasons[keys.index(self.pair.pair_id)]
         return str(own or (Reason.OVER_DOMAIN_CAP if "max_per_domain" in options else ""))
 
     def _its_picture(self) -> pc.Expression:

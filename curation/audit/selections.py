@@ -6,8 +6,7 @@ A selection is what a manifest's column `selected` says, or a table of selected 
 
 # E entries
 
-import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from curation.audit.files import RunFiles, is_stage, open_table, scan
+from curation.audit.files import RunFiles, directory_of, is_stage, open_table, scan
 from curation.config import RunConfig, RunSection
 from curation.errors import InputError
 from curation.manifest import MANIFEST
 from curation.pipeline import STAGES
-from curation.stage import RECORD, Record, locate, read_record
+from curation.stage import Record, locate, read_record
 
 Keys = npt.NDArray[np.uint64]
 Ints = npt.NDArray[np.int64]
@@ -57,12 +56,9 @@ def open_place(path: Path) -> Place:
         records = {"manifest": read_record(path)} if is_stage(path) else {}
         beside = RunFiles(path.parent).records if path.name == "manifest" and records else records
         return Place(path, (path,), None, beside)
-    manifests = _manifests_of(path)
-    if manifests:
-        tables = [path / name for name in ("selection", "selection.parquet") if (path / name).exists()]
-        records = {"balance-survivors": read_record(path)} if is_stage(path) else {}
-        if tables:
-            return Place(path, manifests, tables[0], records)
+    manifests, table = _manifests_of(path), directory_of(path, "selection")
+    if manifests and table.exists():
+        return Place(path, manifests, table, _records_of(path, manifests))
     raise InputError(
         f"{path} holds no selection: give a run whose manifest is sealed, a folder with {MANIFEST}, or a selection's folder "
         f"that 'curate balance --manifest' wrote"
@@ -70,18 +66,21 @@ def open_place(path: Path) -> Place:
 
 
 def _manifests_of(path: Path) -> tuple[Path, ...]:
-    """Return the manifests that the record of a selection names, where they are still there."""
-    if not (path / RECORD).is_file():
+    """Return the manifests that the record of a selection names. Raises InputError where one is not there any more."""
+    if not is_stage(path):
         return ()
-    notes = json.loads((path / RECORD).read_text(encoding="utf-8")).get("notes", {})
-    named = notes.get("manifests") or notes.get("manifest") or []
-    given = (
-        [named]
-        if isinstance(named, str)
-        else [item["path"] if isinstance(item, dict) else item for item in named]
-    )
-    found = [place for item in given for place in (Path(item), path / item) if (place / MANIFEST).exists()]
-    return tuple(dict.fromkeys(found))
+    found = tuple(Path(item["folder"]) for item in read_record(path).notes.get("manifests", ()))
+    for folder in found:
+        if not (folder / MANIFEST).exists():
+            raise InputError(f"{path} was selected from {folder}, which holds no {MANIFEST} any more")
+    return found
+
+
+def _records_of(path: Path, manifests: Sequence[Path]) -> dict[str, Record]:
+    """Return the records of the first manifest's run, as far as it is there, with the selection's in the place of its own."""
+    run = manifests[0].parent
+    beside = RunFiles(run).records if any(is_stage(run / name) for name in STAGES) else {}
+    return beside | {"balance-survivors": read_record(path)}
 
 
 @dataclass
@@ -127,12 +126,18 @@ def _selected(place: Place) -> Iterator[pa.RecordBatch]:
         schema = pa.schema([pa.field("pair_id", pa.string()), pa.field("selected", pa.bool_())])
         table = pads.dataset(place.table, schema=schema, format="parquet")
         wanted = table.to_table(columns=["pair_id"], filter=pc.field("selected"))["pair_id"].combine_chunks()
+    held = np.empty(0, np.uint64)  # pairs of the manifests before: one that lies in two counts once
     for folder in place.manifests:
+        own = [held]
         where = pc.field("selected") if wanted is None else None
         for batch in scan(open_table(folder / MANIFEST, "manifest"), _COLUMNS, where):
-            yield (
-                batch if wanted is None else batch.filter(pc.is_in(batch.column("pair_id"), value_set=wanted))
-            )
+            keys = short_ids(batch.column("pair_id"))
+            kept = pa.array(~np.isin(keys, held))
+            if wanted is not None:
+                kept = pc.and_(kept, pc.is_in(batch.column("pair_id"), value_set=wanted))
+            own.append(keys)
+            yield batch.filter(kept)
+        held = np.concatenate(own) if len(place.manifests) > 1 else held
 
 
 def short_ids(ids: pa.StringArray) -> Keys:

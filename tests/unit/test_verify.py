@@ -209,7 +209,7 @@ def test_rows_that_were_put_in_or_taken_out_are_found(run: Path) -> None:
 
 
 def test_a_threshold_that_was_noted_otherwise_is_found(run: Path) -> None:
-    edit_record(run / "balance", lambda data: data["notes"]["t"].update(ko=3.0))
+    edit_record(run / "balance", lambda data: data["notes"]["t"].update(ko=77.0))
     told = faults_of(run, 0)
     assert any("t is noted as" in fault for fault in told)
     assert any("notes is not what summary.json says" in fault for fault in told)

@@ -44,7 +44,8 @@ def test_every_pair_has_a_life_that_ends_where_the_tables_say_and_no_number_diff
     ok = {row["url"] for row in table(run, "download/outcomes") if row["status"] == "ok"}
     sealed = {row["pair_id"]: row for row in table(run, MAIN)}
     ends = set()
-    for row in table(run, "extract/pairs")[::3]:
+    pairs = table(run, "extract/pairs")
+    for row in pairs[:8] + pairs[8::3]:  # the first of them are odd
         key = row["pair_id"]
         found = life_of(files, Pair(key, row["url"], row["text"]))
         last = found.steps[-1]
