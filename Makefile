@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
-.PHONY: help setup demo test test-fast lint type notebooks bench sources lists wheel clean
+.PHONY: help setup demo test test-fast lint type docs notebooks bench sources lists wheel clean
 .DEFAULT_GOAL := help
 
 help: ## List the targets
@@ -44,6 +44,9 @@ test: lint type $(VENV)/.sources ## Lint, types and all tests
 
 test-fast: $(VENV)/.dev ## The tests that take seconds, none of Spark's long ones
 	$(BIN)/python -m pytest -m "not slow"
+
+docs: $(VENV)/.setup ## Write docs/manifest.md, the tables column by column, from curation/schemas.py
+	$(BIN)/python -m curation.report.columns docs/manifest.md
 
 notebooks: $(VENV)/.dev ## Run the notebooks on the demo's run (curate demo makes it)
 	$(BIN)/python notebooks/execute.py

@@ -1,7 +1,8 @@
 """Step "balance": cap the head, keep the tail. Tables in: matches, counts. Table out: wanted, later selection. `curate balance`.
 
 Xu et al. 2023, section 3; the threshold of other languages by MetaCLIP 2 (2025). All on numpy; the jobs map
-`miss_prob` over batches, so that a laptop and a cluster compute the same bits.
+`miss_prob` over batches, so that a laptop and a cluster compute the same bits. `decide` is the whole of a selection in one
+function: the oracle of `curation.spark.balance.settle`.
 """
 
 # E entries, N rows, M matches of all rows together
@@ -12,11 +13,16 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from curation.errors import ConfigError
+from curation.config_balance import BalanceSection
+from curation.errors import ConfigError, Reason
+from curation.ids import coins
 
 Reals = npt.NDArray[np.float64]
 Ids = npt.NDArray[np.integer]
+Flags = npt.NDArray[np.bool_]
+Texts = npt.NDArray[np.object_]
 COIN = "balance"  # the purpose of the coin that decides
+DRAW = "caption"  # the purpose of the coin that draws one caption of a picture
 WEIGHT_UNIT = 2.0**-20  # weights are summed as integers of this unit, so that their order does not matter
 
 
@@ -129,3 +135,60 @@ def fixed_weight(keep_prob_N: Reals) -> npt.NDArray[np.int64]:
     A row that was drawn with chance q stands for 1 / q rows (Horvitz and Thompson 1952).
     """
     return np.rint(1.0 / (keep_prob_N * WEIGHT_UNIT)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class Survivors:
+    """The pairs that a selection is made of, by columns; each array is (N,), in any order."""
+
+    pair_id: Texts
+    prob: Reals
+    """Chance by this balance's thresholds, over the entries of all the pair's languages."""
+    keep_prob_wanted: Reals
+    """Chance with which the pair was drawn before: its coin is below."""
+    coin: Reals
+    train: Flags
+    """Not held out."""
+    image_id: Texts
+    domain: Texts
+    """Host of the pair's own address, see `curation.domains`."""
+
+
+def decide(rows: Survivors, options: BalanceSection, *, seed: int) -> tuple[Reals, Texts]:
+    """Return each pair's keep_prob, float64 (N,), and the `Reason` it is not selected for, object (N,), None where it is.
+
+    In this order: what is held out stands aside; `one_caption` draws one of a picture's captions by a coin that no t moves;
+    the toss, coin < keep_prob; `max_per_image`; `max_per_domain`. A cap keeps the rows of smallest coin / keep_prob, ties by
+    pair_id: given that the toss is won, that number is uniform in [0, 1) whatever the row names, so a cap favours none.
+    Without caps, a higher t keeps all that a lower one keeps. keep_prob is the toss's alone.
+    """
+    keep_prob = np.minimum(rows.keep_prob_wanted, rows.prob)
+    reason: Texts = np.full(rows.pair_id.size, None, dtype=object)
+    reason[~rows.train] = Reason.HELD_OUT
+    if options.one_caption:
+        draw = coins(rows.pair_id.tolist(), seed, DRAW)
+        standing = reason == None  # noqa: E711
+        reason[standing & ~first_of(rows.image_id, draw, rows.pair_id, standing, 1)] = Reason.NOT_CHOSEN
+    reason[(reason == None) & (rows.coin >= keep_prob)] = Reason.BALANCED_OUT  # noqa: E711
+    rank = np.divide(rows.coin, keep_prob, out=np.full(keep_prob.size, np.inf), where=keep_prob > 0)
+    caps = (
+        (options.max_per_image, rows.image_id, Reason.OVER_IMAGE_CAP),
+        (options.max_per_domain, rows.domain, Reason.OVER_DOMAIN_CAP),
+    )
+    for cap, group, over in caps:
+        if cap is not None:
+            standing = reason == None  # noqa: E711
+            reason[standing & ~first_of(group, rank, rows.pair_id, standing, cap)] = over
+    return keep_prob, reason
+
+
+def first_of(group: Texts, rank: Reals, pair_id: Texts, standing: Flags, number: int) -> Flags:
+    """Return which standing rows are among the first `number` of their group, by rank, then pair_id; bool (N,)."""
+    order = np.lexsort((pair_id.astype(str), rank, group.astype(str)))
+    order = order[standing[order]]
+    ordered = group[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]])) if order.size else order
+    place = np.arange(order.size) - np.repeat(begins, np.diff(np.append(begins, order.size)))
+    found = np.zeros(group.size, dtype=bool)
+    found[order[place < number]] = True
+    return found

@@ -31,8 +31,18 @@ INTERRUPTED = 130
 EXTRA_VERBS = {
     "run": "all stages from one TOML file, skipping what is done",
     "demo": "the whole job on a small web that the project draws itself",
+    "plan": "how many pairs a threshold keeps, and which threshold keeps so many, before anything runs",
+    "why": "the life of one pair through every stage, with the numbers that decided",
+    "diff": "what the selections of two runs share, and which entries gained and lost",
+    "verify": "hash every file of a run again, and derive a sample of its decisions again",
 }
+# Verbs that are no stage, by the module whose `main(args, console)` they are.
+MODULES = {
+    "demo": "curation.demo.run", "plan": "curation.report.planning", "why": "curation.report.why",
+    "diff": "curation.report.compare", "verify": "curation.report.verify",
+}  # fmt: skip
 SUB_VERBS = {"diff": "curation.report.difference", "show": "curation.report.lookup"}  # of `curate metadata`
+SELECT = "curation.spark.select"  # of `curate balance --manifest`: another selection of what is sealed
 MORE_HELP = {
     "metadata": "'curate metadata' is short for 'curate metadata build'. "
     "'curate metadata show TEXT' finds an entry and says where it came from; "
@@ -93,9 +103,10 @@ def run_verb(verb: str, args: Sequence[str]) -> int:
 
 
 def _dispatch(verb: str, args: list[str], console: Console) -> int:
-    if verb == "demo":
-        demo: Any = import_module("curation.demo.run")
-        return int(demo.main(args, console))
+    other = SELECT if verb == "balance" and _names_manifest(args) else MODULES.get(verb)
+    if other:
+        module: Any = import_module(other)
+        return int(module.main(args, console))
     if verb == "run":
         return _run_all(args, console)
     if verb not in pipeline.STAGES:
@@ -125,6 +136,10 @@ def _dispatch(verb: str, args: list[str], console: Console) -> int:
     print_record(record, console)
     _print_next(verb, common, console)
     return 0
+
+
+def _names_manifest(args: Sequence[str]) -> bool:
+    return any(arg.partition("=")[0] == "--manifest" for arg in args)
 
 
 def _run_all(args: list[str], console: Console) -> int:

@@ -4,12 +4,13 @@ A field marked `runtime` (threads, memory, ports) changes how fast a stage works
 Relative paths are taken from the working directory.
 """
 
-import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
 from curation.canonical import later, runtime
+from curation.config_balance import BalanceSection
+from curation.config_card import CardSection
 from curation.config_metadata import MetadataSection
 from curation.errors import require
 
@@ -26,12 +27,23 @@ class RunSection:
     """Directory of the run; every executor must see it under this path."""
     parent: Path | None = runtime(None)
     """Another run whose stages are used where their records match this configuration."""
+    # `earlier` and `removals` count by what they hold, not by where they lie: as externals of the stages that read them.
+    earlier: tuple[Path, ...] = runtime(())
+    """Runs of earlier crawls that this one extends: their pairs are left out, and their counts are added to its own.
+
+    They must have the same entry lists, seed, languages, held-out share and way of matching. All of a chain are named.
+    """
     seed: int = 0
     """Seed of every coin of the run."""
     languages: tuple[str, ...] = ("en", "ko")
     """Languages of the run, ISO 639-1; texts in others are dropped with a reason."""
     heldout_share: float = 0.02
     """Share of the picture addresses that are held out for evaluation, chosen by coin before curation."""
+    removals: tuple[str, ...] = runtime(())
+    """Files or globs of what must not be fetched, sealed, selected or trained on: addresses, domains, SHA-256 of pictures.
+
+    Text, an item a line, or CSV or Parquet with a column url, domain or image_id. `curation.removals` says how they are compared.
+    """
     on_existing: OnExisting = runtime("fail")
     """What to do with a stage that another configuration or input made."""
 
@@ -44,6 +56,10 @@ class RunSection:
             "a language stands twice",
         )
         require(0 <= self.heldout_share < 1, "run.heldout_share", self.heldout_share, "a share in [0, 1)")
+        twice = len({path.resolve() for path in self.earlier}) < len(self.earlier)
+        require(not twice, "run.earlier", [str(path) for path in self.earlier], "a run stands twice")
+        itself = self.path.resolve() in {path.resolve() for path in self.earlier}
+        require(not itself, "run.earlier", str(self.path), "a run cannot extend itself")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,25 +142,6 @@ class MatchSection:
     def mode_of(self, lang: str) -> str:
         """Return the matching mode of a language."""
         return self.mode.get(lang) or DEFAULT_MODES.get(lang, "metaclip2")
-
-
-@dataclass(frozen=True, kw_only=True)
-class BalanceSection:
-    """Head and tail: how often an entry may be named. Xu et al. 2023, section 3; MetaCLIP 2 for other languages."""
-
-    t: dict[str, float] = field(default_factory=lambda: {"en": 20_000.0})
-    """Threshold a language: an entry with more matches is thinned to about t. `inf` keeps everything.
-
-    A language that is not named gets the t that gives its tail the share p of the first language's tail.
-    """
-    margin: float = 1.5
-    """Before the download, t is multiplied by this, for links that are dead and pictures that are copies."""
-
-    def __post_init__(self) -> None:
-        require(len(self.t) > 0, "balance.t", self.t, "name the threshold of one language or more")
-        for lang, t in self.t.items():
-            require(t > 0, f"balance.t.{lang}", t, "a number above 0, or inf")
-        require(self.margin >= 1 and math.isfinite(self.margin), "balance.margin", self.margin, "1 or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,7 +249,9 @@ class TrainSection:
     manifest: Path | None = runtime(None)
     """A manifest's folder; the run's own where it is not set."""
     selection: Path | None = runtime(None)
-    """A selection table to take instead of the manifest's `selected`."""
+    """A selection to take instead of the manifest's `selected`: the directory that `curate balance --manifest --out` wrote, a
+    table with columns pair_id and selected, or a subset in DataComp's form (.npy).
+    """
     train_seed: int = 0
     """Seed of the weights, the data order and the crops."""
     image_size: int = 64
@@ -360,10 +359,17 @@ class ReportSection:
 
     max_examples: int = 12
     """Largest families of duplicates that are shown."""
-    max_entries: int = 20
+    max_entries: int = 50
     """Head entries, and tail entries, that are shown a language."""
     compare: Path | None = None
     """Another run whose evaluation is shown beside this one's."""
+    language_alarm: float = later(1.5)
+    """The page raises an alarm where a language's share of the pairs falls by more than this factor."""
+
+    def __post_init__(self) -> None:
+        for name in ("max_examples", "max_entries"):
+            require(getattr(self, name) >= 0, f"report.{name}", getattr(self, name), "0 or more")
+        require(self.language_alarm > 1, "report.language_alarm", self.language_alarm, "a factor above 1")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -383,7 +389,10 @@ class RunConfig:
     train: TrainSection = field(default_factory=TrainSection)
     evaluate: EvaluateSection = field(default_factory=EvaluateSection)
     report: ReportSection = field(default_factory=ReportSection)
+    card: CardSection = field(default_factory=CardSection)
 
     def __post_init__(self) -> None:
-        unknown = sorted(set(self.balance.t) - set(self.run.languages))
-        require(not unknown, "balance.t", unknown, f"not among run.languages {list(self.run.languages)}")
+        for name in ("t", "budget"):
+            unknown = sorted(set(getattr(self.balance, name)) - set(self.run.languages))
+            allowed = f"not among run.languages {list(self.run.languages)}"
+            require(not unknown, f"balance.{name}", unknown, allowed)

@@ -25,11 +25,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from curation.config import DownloadSection
-from curation.errors import MissingExtraError, StageError
+from curation.errors import MissingExtraError, Reason, StageError
 from curation.fetch import Fetched, Fetcher
 from curation.hosts import Resolver
 from curation.ids import coin, image_id
 from curation.imagetype import EXTENSIONS, Header, inspect
+from curation.removals import NO_REMOVALS, Removals
 from curation.schemas import TABLES
 from curation.stage import write_atomically
 
@@ -59,18 +60,26 @@ def num_shards(num_urls: int, urls_per_shard: int) -> int:
     return max(1, -(-num_urls // urls_per_shard))
 
 
-def outcome_of(url: str, fetcher: Fetcher, section: DownloadSection) -> Outcome:
-    """Fetch an address and look at what came. Never raises."""
+def outcome_of(
+    url: str, fetcher: Fetcher, section: DownloadSection, removals: Removals = NO_REMOVALS
+) -> Outcome:
+    """Fetch an address and look at what came. Never raises. A listed picture is dropped with its bytes."""
     fetched = fetcher.fetch(url)
     if fetched.reason is not None:
         return Outcome(url=url, fetched=fetched)
     header = inspect(fetched.body, max_pixels=section.max_pixels, min_side=section.min_side)
     if header.reason is not None:
         return Outcome(url=url, fetched=fetched, header=header)
-    return Outcome(url=url, fetched=fetched, header=header, image_id=image_id(fetched.body))
+    image = image_id(fetched.body)
+    if removals.has_image(image):
+        fetched.reason, fetched.detail = Reason.REMOVED, "image in the removal list"
+        return Outcome(url=url, fetched=fetched)
+    return Outcome(url=url, fetched=fetched, header=header, image_id=image)
 
 
-def outcomes_of(urls: Iterable[str], section: DownloadSection) -> Iterator[Outcome]:
+def outcomes_of(
+    urls: Iterable[str], section: DownloadSection, removals: Removals = NO_REMOVALS
+) -> Iterator[Outcome]:
     """Fetch addresses on `section.threads` threads; yield outcomes as they come, each address once.
 
     At most two bodies a thread are in memory. An error of our own in a thread is raised here.
@@ -80,14 +89,14 @@ def outcomes_of(urls: Iterable[str], section: DownloadSection) -> Iterator[Outco
     done: queue.Queue[Outcome | BaseException | None] = queue.Queue(maxsize=section.threads)
 
     def work() -> None:
-        fetcher = Fetcher(section, resolver)
+        fetcher = Fetcher(section, resolver, removals.rule_of_url)
         try:
             while not stop.is_set():
                 with lock:
                     url = next(todo, None)
                 if url is None:
                     break
-                done.put(outcome_of(url, fetcher, section))
+                done.put(outcome_of(url, fetcher, section, removals))
         except BaseException as error:  # noqa: BLE001 - it is raised in the task's own thread
             done.put(error)
         finally:
@@ -146,6 +155,8 @@ class ShardDownloader:
     section: DownloadSection
     raw: str
     """Directory of the raw shards."""
+    removals: Removals = NO_REMOVALS
+    """What must not be fetched."""
 
     def __call__(self, row: Row) -> tuple[bool, Row]:
         """Download a shard; (False, row) where it failed, for the distributor to try again, with the cause in a file."""
@@ -167,7 +178,8 @@ class ShardDownloader:
             urls = pq.read_table(addresses, columns=["url"], partitioning=None).column("url").to_pylist()
             tar = RawTar(path=temporary_tar)
             try:
-                rows = [_stored(outcome, tar) for outcome in outcomes_of(sorted(urls), self.section)]
+                found = outcomes_of(sorted(urls), self.section, self.removals)
+                rows = [_stored(outcome, tar) for outcome in found]
             finally:
                 name = f"{shard:05d}-{tar.close()}.tar"
             _write_outcomes(temporary_outcomes, rows, name)

@@ -72,9 +72,16 @@ class Reason(StrEnum):
     NO_LANGUAGE = "no_language"  # no letters, or no detector is sure
     OTHER_LANGUAGE = "other_language"
     NO_MATCH = "no_match"
+    MATCHED_EARLIER = "matched_earlier"  # a run of `run.earlier` has the pair
     # count and balance
     HELD_OUT = "held_out"
     BALANCED_OUT = "balanced_out"
+    # balance, why a survivor is not selected; it stays in the manifest
+    NOT_CHOSEN = "not_chosen"  # balance.one_caption drew another caption of the picture
+    OVER_IMAGE_CAP = "over_image_cap"  # balance.max_per_image
+    OVER_DOMAIN_CAP = "over_domain_cap"  # balance.max_per_domain
+    # download, manifest, selections, train, evaluate
+    REMOVED = "removed"  # its address, its domain or its picture is in the removal list
     # download, unit "urls"
     OPTED_OUT = "opted_out"
     HTTP_STATUS = "http_status"

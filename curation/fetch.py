@@ -12,7 +12,7 @@ import socket
 import ssl
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -142,11 +142,19 @@ class _Wire:
         return response
 
 
+def _none(url: str) -> None:  # noqa: ARG001 - the removal list of a run that has none
+    return None
+
+
 class Fetcher:
     """Fetches addresses one after another, and keeps connections alive; one a thread, with a resolver in common."""
 
-    def __init__(self, section: DownloadSection, resolver: Resolver) -> None:
+    def __init__(
+        self, section: DownloadSection, resolver: Resolver, removed: Callable[[str], str | None] = _none
+    ) -> None:
+        """removed: says by which rule of the removal list an address must not be asked, redirects included."""
         self._section = section
+        self._removed = removed
         self._resolver = resolver
         self._names = agent_names(section.user_agent)
         self._wires: dict[tuple[str, str, int], _Wire] = {}
@@ -182,6 +190,8 @@ class Fetcher:
             if target in seen:
                 raise FetchError(Reason.TOO_MANY_REDIRECTS, f"a loop over {target.url}")
             seen.add(target)
+            if rule := self._removed(target.url):
+                raise FetchError(Reason.REMOVED, f"{rule} in the removal list")
             with self._answer(target, deadline) as response:
                 self._note(response, found)
                 if response.status not in REDIRECTS:

@@ -33,7 +33,15 @@ def write_manifest_file(folder: Path, index: int, rows: pa.Table) -> str:
 
     rows: columns of TABLES["manifest"], in any order.
     """
-    schema = TABLES["manifest"].with_metadata({"schema_version": str(SCHEMA_VERSION)})
+    return write_sorted_file(folder, index, rows, "manifest")
+
+
+def write_sorted_file(folder: Path, index: int, rows: pa.Table, name: str) -> str:
+    """Write one file of a table that has a row a pair and is published: the same bytes for the same rows; return its SHA-256.
+
+    rows: columns of TABLES[name], in any order, of one range of pair ids.
+    """
+    schema = TABLES[name].with_metadata({"schema_version": str(SCHEMA_VERSION)})
     table = rows.select(schema.names).sort_by("pair_id").cast(schema)
     path = folder / f"{index:05d}.parquet"
     with replaced(path) as temporary:

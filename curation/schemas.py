@@ -172,6 +172,16 @@ TABLES: dict[str, pa.Schema] = {
             _column("selected", _FLAG, "coin < keep_prob and not held out"),
         ]
     ),
+    "removed": pa.schema(
+        [
+            _column("pair_id", _TEXT, "of a pair that was not sealed, since the removal list names it"),
+            _column("image_id", _TEXT, "the picture that it would have shown"),
+            _column("source_image_id", _TEXT, "the pair's own picture"),
+            _column(
+                "rule", _TEXT, "url, domain, image, or picture: no address is left to take the picture from"
+            ),
+        ]
+    ),
     "manifest": pa.schema(
         [
             _column("pair_id", _TEXT, "of the original pair: the key"),

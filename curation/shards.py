@@ -66,8 +66,7 @@ def write_shard(
             if hashlib.sha256(body).hexdigest() != sample.image_id:
                 raise ValueError(f"{sample.raw_shard} at {sample.raw_offset} does not hold {sample.image_id}")
             places.append(Place(sample.image_id, hashing.size + BLOCK, len(body)))
-            for name, data in _members(sample, body):
-                hashing.write(_member(name, data))
+            hashing.write(sealed(sample, body))
         hashing.write(bytes(2 * BLOCK))
     return places, hashing.state.hexdigest()
 
@@ -95,6 +94,11 @@ class _Hashing:
         self._file.write(data)
         self.state.update(data)
         self.size += len(data)
+
+
+def sealed(sample: Sample, body: bytes) -> bytes:
+    """Return what a shard holds of a sample: its members one after the other, the first one's header first."""
+    return b"".join(_member(name, data) for name, data in _members(sample, body))
 
 
 def _members(sample: Sample, body: bytes) -> Iterator[tuple[str, bytes]]:

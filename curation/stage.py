@@ -24,6 +24,7 @@ from curation.schemas import SCHEMA_VERSION
 
 RECORD = "_stage.json"
 BEGUN = "_begun.json"  # what a stage at work was begun with: the mark of a directory of ours
+SEAL = "sha256"  # of a record: the hash of the rest of it; records before this key have none
 TAKEN = "_taken.json"  # where a stage of the parent run lies that serves as this one
 _LIBRARIES = (
     "bicurate",
@@ -52,6 +53,8 @@ class StageSpec:
     """Stages whose output it reads."""
     run_keys: tuple[str, ...] = ()
     """Keys of [run] that it depends on."""
+    ignores: tuple[str, ...] = ()
+    """Keys of its section that do not change its result: they are another stage's, which shares the section."""
     resumes: bool = False
     """An unfinished directory is kept and handed to the stage again, if begun with the same configuration."""
 
@@ -220,11 +223,12 @@ def identity(
 ) -> dict[str, Any]:
     """Return what decides a stage's result: equal identities, equal results."""
     section = as_record(getattr(config, spec.section)) if spec.section else {}
+    decides = {key: value for key, value in section.items() if key not in spec.ignores}
     shared = as_record(config.run)
     return {
         "version": spec.version,
         "schema_version": SCHEMA_VERSION,
-        "config": section | {f"run.{key}": shared[key] for key in spec.run_keys},
+        "config": decides | {f"run.{key}": shared[key] for key in spec.run_keys},
         "inputs": {name: record.digest for name, record in inputs.items()},
         "externals": [dict(item) for item in externals],
     }
@@ -263,9 +267,20 @@ def run_stage(
         "seconds": round(time.monotonic() - started, 3),
         "versions": versions(),
     }  # fmt: skip
-    write_atomically(path / RECORD, json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n")
+    write_atomically(path / RECORD, sealed(data))
     (path / BEGUN).unlink(missing_ok=True)
     return read_record(path)
+
+
+def sealed(data: Mapping[str, Any]) -> str:
+    """Return a record's text: canonical, with the SHA-256 of the rest of it, so that any changed byte is seen."""
+    whole = json.loads(json.dumps({key: value for key, value in data.items() if key != SEAL}))
+    seal = hashlib.sha256(_text_of(whole).encode()).hexdigest()
+    return _text_of(whole | {SEAL: seal})
+
+
+def _text_of(data: Mapping[str, Any]) -> str:
+    return json.dumps(data, indent=1, ensure_ascii=False, sort_keys=True) + "\n"
 
 
 def _difference(path: Path, wanted: Mapping[str, Any]) -> tuple[Record, str | None]:

@@ -20,41 +20,24 @@
 # thins out the pairs of those entries that have too many. This notebook follows these steps on one run of `bicurate`, with the
 # run's own numbers. MetaCLIP 2 (2025) does the same in every language, and finds a language's threshold from English's.
 #
-# It reads the run that `curate demo` makes. For another run, set `BICURATE_RUN` to its directory.
+# It reads the run that `curate demo` makes. For another run, set `BICURATE_RUN` to its directory. Then: `02_matches`, what the
+# texts name; `03_balance`, what stays; `04_duplicates`, whose captions meet.
 
 # %%
-import os
-from pathlib import Path
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from IPython.display import display
 
-from curation import pipeline
 from curation.balance import entry_prob, p_to_t, t_to_p
-from curation.config import RunConfig, RunSection
-from curation.report.entries import entry_counts, examples
-from curation.report.scan import batches
+from curation.report import notebook as nb
+from curation.report.entries import entry_counts, examples, sources_of, texts_of
 
-RUN = Path(os.environ.get("BICURATE_RUN", "../runs/demo"))
-records = pipeline.finished(RunConfig(run=RunSection(path=RUN)))
-missing = {"metadata", "count", "balance"} - set(records)
-if missing:
-    raise FileNotFoundError(
-        f"{RUN} lacks {sorted(missing)}: run 'curate demo' first, or set BICURATE_RUN to a run"
-    )
-
-languages = list(records["balance"].notes["t"])
+records = nb.open_run("metadata", "count", "balance")
+nb.set_style()
+colours = nb.languages_of(records)
+languages = list(colours)
 counts = entry_counts(records, languages)
-colours = dict(zip(languages, ("#0b6e99", "#c8553d", "#5b8c5a", "#7d5ba6"), strict=False))
-plt.rcParams |= {
-    "figure.dpi": 80,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "legend.frameon": False,
-}
-print(f"run {RUN.resolve().name}: {', '.join(records)}")
 
 # %% [markdown]
 # ## The metadata
@@ -64,18 +47,17 @@ print(f"run {RUN.resolve().name}: {', '.join(records)}")
 # line, and the file's hash travels with every result. How many entries came from where:
 
 # %%
-sources = pd.concat(
-    pd.DataFrame(batch.to_pydict())
-    for batch in batches(records["metadata"].path / "entries", ["lang", "source"])
-)
-pd.crosstab(sources["source"], sources["lang"])
+came_from = {lang: sources_of(records["metadata"], lang, counts[lang].pool.size) for lang in languages}
+pd.DataFrame(
+    {lang: pd.Series(np.array(each.names)[each.codes]).value_counts() for lang, each in came_from.items()}
+).fillna(0).astype(int)
 
 # %% [markdown]
 # ## Matching and counting
 #
-# A text matches an entry where the entry stands in it as words (for languages written with spaces; Korean is one of them, which
-# costs it every noun that carries a particle). A text without a match is dropped: that alone removes file names and noise.
-# What is left is counted: how many texts name each entry? Pictures held out for evaluation are not counted.
+# A text matches an entry where the entry stands in it as words; what a word is in Korean, where particles cling to nouns, is
+# `02_matches`'s matter. A text without a match is dropped: that alone removes file names and noise. What is left is counted: how
+# many texts name each entry? Pictures held out for evaluation are not counted.
 
 # %%
 pd.DataFrame(
@@ -97,18 +79,27 @@ pd.DataFrame(
 # ## Zipf's law
 #
 # A few entries are named all the time, most hardly ever. With both axes in logarithms, counts over ranks come near a straight
-# line. A model trained on such a pool sees the first entries again and again. The dashed lines are the thresholds of this run.
+# line. A model trained on such a pool sees the first entries again and again. The dashed lines are the thresholds of this run;
+# the words are the entries at these ranks.
 
 # %%
-figure, axes = plt.subplots(figsize=(6.4, 3.6))
-for lang, each in counts.items():
+figure, axes = plt.subplots(figsize=(6.8, 3.8))
+for place, (lang, each) in enumerate(counts.items()):
     ordered = np.sort(each.pool[each.pool > 0])[::-1]
     axes.loglog(np.arange(1, ordered.size + 1), ordered, color=colours[lang], label=lang)
+    ids = np.argsort(-each.pool, kind="stable")
+    for rank in (r for r in (1 + place, 6 + 4 * place, 40 + 20 * place) if r <= ordered.size):
+        word = nb.label(texts_of(records["metadata"], lang, ids[rank - 1 : rank].tolist())[0], 14)
+        axes.plot(rank, ordered[rank - 1], "o", color=colours[lang], markersize=4)
+        side, shift = ("left", (4, 4)) if place == 0 else ("right", (-4, -13))
+        axes.annotate(
+            word, (rank, ordered[rank - 1]), shift, textcoords="offset points", color=colours[lang], ha=side
+        )
     if each.t is not None and np.isfinite(each.t):
         axes.axhline(each.t, color=colours[lang], linestyle="--", linewidth=1)
 axes.set(xlabel="rank of the entry", ylabel="texts that name it")
 axes.legend()
-figure.tight_layout()
+plt.show()
 
 # %% [markdown]
 # ## Head and tail: t and p
@@ -138,7 +129,7 @@ for lang in languages:
 pd.DataFrame(rows).T
 
 # %%
-figure, axes = plt.subplots(figsize=(6.4, 3.6))
+figure, axes = plt.subplots(figsize=(6.8, 3.6))
 for lang, each in counts.items():
     ordered = np.sort(each.pool[each.pool > 0])
     axes.semilogx(
@@ -150,7 +141,7 @@ axes.axhline(p, color="#8a939b", linewidth=1)
 axes.annotate("p", (1, p), (2, 3), textcoords="offset points", color="#5c6873")
 axes.set(xlabel="count of the entry", ylabel="share of all matches up to it", ylim=(0, 1.02))
 axes.legend(loc="lower right")
-figure.tight_layout()
+plt.show()
 
 # %% [markdown]
 # The curves need not go through `p` exactly: counts are whole numbers, and the count with the nearest share is taken.
@@ -168,11 +159,11 @@ for axes, (lang, each) in zip(panels[0], counts.items(), strict=True):
     for t in sorted(
         {np.inf, 10 * (each.t or np.inf), each.t or np.inf, (each.t or np.inf) / 10}, reverse=True
     ):
-        label = "t = inf" if np.isinf(t) else f"t = {t:,.4g}"
-        axes.plot(np.cumsum(np.minimum(present, t)), label=label, linewidth=2.2 if t == each.t else 1.2)
+        name = "t = inf" if np.isinf(t) else f"t = {t:,.4g}"
+        axes.plot(np.cumsum(np.minimum(present, t)), label=name, linewidth=2.2 if t == each.t else 1.2)
     axes.set(title=lang, xlabel="entries, from tail to head", ylabel="matches, added up")
     axes.legend()
-figure.tight_layout()
+plt.show()
 
 # %% [markdown]
 # A larger `t` keeps more pairs and more of the head; a smaller one evens out the entries and throws more away:
@@ -203,7 +194,7 @@ pd.DataFrame(table).T.rename_axis(["language", "t"])
 # %%
 for lang, each in counts.items():
     ids = each.largest(10)
-    shown = pd.DataFrame(examples(records["metadata"], each, 10, 0)["head"])
+    shown = nb.as_table(examples(records["metadata"], each, 10, 0)["head"])
     shown["chance by t"] = entry_prob(each.pool, each.t or np.inf)[ids].round(3)
     shown["aim"] = np.minimum(each.pool[ids], each.t or np.inf)
     display(shown[["entry", "source", "pool", "chance by t", "aim", "selected"]].rename_axis(lang))
@@ -213,10 +204,8 @@ for lang, each in counts.items():
 
 # %%
 for lang, each in counts.items():
-    drawn = pd.DataFrame(
-        examples(records["metadata"], each, 8, 0)["tail"], columns=["entry", "source", "pool", "selected"]
-    )
-    display(drawn.rename_axis(lang))
+    drawn = nb.as_table(examples(records["metadata"], each, 8, 0)["tail"])
+    display(drawn.reindex(columns=["entry", "source", "pool", "selected"]).rename_axis(lang))
 
 # %% [markdown]
-# `curate report` shows the same for a whole run, with every stage's losses beside it.
+# `curate report` shows the same figures and tables for a whole run, with every stage's losses beside them. Next: `02_matches`.

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from curation.balance import WEIGHT_UNIT, entry_prob, keep_prob, p_to_t, t_to_p
 from curation.config import BalanceSection, RunConfig, RunSection
+from curation.dedup.descriptors import describe, kind_of
 from curation.errors import Reason
 from curation.ids import coin, image_id, pair_id
 from curation.manifest import MANIFEST, write_manifest_file
@@ -19,9 +21,16 @@ from curation.schemas import TABLES
 from curation.stage import Ledger, OpenStage, StageSpec, run_stage
 from metadata.entries import Entry, save_list
 
+RUN_KEYS = ("languages", "seed", "heldout_share")
 HOSTILE = '<script>alert("x")</script> & <img src=x onerror=y>'
+STEERING = "a\u202egnp.exe\u2066 \"quoted\" 'single' \x00 \x1b[31m\u2028 end"
+HOSTILE_HOST = 'a"><script>.example.org'
 T = 12.0
 NUM_ENTRIES = 60
+HELD_OUT_SHARE = 0.1
+DROPPED_TEXTS = {"a text that names nothing": 30, "x": 20}  # of pairs that `match` drops
+SIDE = 24  # pixels of a picture
+CHOSEN = 0.7  # chance of a survivor to be selected
 STAGES = (
     "extract", "metadata", "match", "count", "balance", "download", "embed", "dedup", "count-survivors",
     "balance-survivors", "manifest", "train", "evaluate",
@@ -44,19 +53,21 @@ def make_run(
 ) -> RunConfig:
     """Make a run up to a stage: `pairs` a language, entries by Zipf's law, pictures of which every third is a copy."""
     config = RunConfig(
-        run=RunSection(path=path, languages=tuple(languages), seed=5),
+        run=RunSection(path=path, languages=tuple(languages), seed=5, heldout_share=HELD_OUT_SHARE),
         balance=BalanceSection(t={languages[0]: t}),
     )
     world = World(config, pairs)
     for name in STAGES[: STAGES.index(until) + 1]:
         work: Callable[[OpenStage], None] = getattr(world, name.replace("-", "_"))
         section = {
+            "match": "match",
             "balance": "balance",
             "balance-survivors": "balance",
             "dedup": "dedup",
             "train": "train",
         }.get(name)
-        run_stage(config, StageSpec(name=name, section=section, version=1, reads=()), work)
+        keys = RUN_KEYS if name in {"match", "count", "balance"} else ()
+        run_stage(config, StageSpec(name=name, section=section, version=1, reads=(), run_keys=keys), work)
     return config
 
 
@@ -69,14 +80,15 @@ class World:
         self.rows: list[dict[str, Any]] = []
         for lang in self.languages:
             for i in range(pairs):
-                url = f"http://example.org/{lang}/{i}.png"
+                host = HOSTILE_HOST if i == 2 else "other.example.org" if i % 5 == 0 else "example.org"
+                url = f"http://{host}/{lang}/{i}.png"
                 text = f"{lang} text {i}" if lang != "ko" else f"글자 {i}"
-                text = HOSTILE if i == 0 else text
+                text = {0: HOSTILE, 1: STEERING}.get(i, text)
                 rank = int(NUM_ENTRIES ** coin(f"{lang}{i}", 0, "rank")) - 1
                 self.rows.append({
                     "pair_id": pair_id(url, text), "url": url, "text": text, "clean_text": text, "lang": lang,
                     "entry_ids": sorted({rank, (rank * 7 + i) % NUM_ENTRIES} if i % 4 == 0 else {rank}),
-                    "held": coin(url, 5, "heldout") < 0.1, "lang_score": 0.9, "detector": "script", "mixed": False,
+                    "held": coin(url, 5, "heldout") < HELD_OUT_SHARE, "lang_score": 0.9, "detector": "script", "mixed": False,
                     "picture": i - i % 9 if i % 3 == 0 else i,
                 })  # fmt: skip
         self.bodies = {row["picture"]: _png(row["picture"]) for row in self.rows}
@@ -99,6 +111,13 @@ class World:
                 unit="records", rows_in=n, rows_out=n - 5, dropped={Reason.BAD_JSON: 3, Reason.NO_LINKS: 2}
             )
         )
+        rows = [
+            row | {"text_source": "alt", "page_url": "", "origin": "0", "crawl": None} for row in self.rows
+        ]
+        for text, number in DROPPED_TEXTS.items():
+            urls = [f"http://example.org/{len(text)}/{i}.png" for i in range(number)]
+            rows += [rows[0] | {"pair_id": pair_id(url, text), "url": url, "text": text} for url in urls]
+        _write(stage, "pairs", rows)
         dropped = {Reason.NO_TEXT: 70, Reason.NOT_HTTP: 30}
         stage.add(Ledger(unit="candidates", rows_in=n + 160, rows_out=n + 50, dropped=dropped, merged=10))
 
@@ -161,6 +180,8 @@ class World:
             row["keep_prob"] = 1.0 if row["held"] else keep_prob(probs[row["lang"]], row["entry_ids"])
         self.wanted = [row for row in self.rows if row["coin"] < row["keep_prob"]]
         dropped = {Reason.BALANCED_OUT: len(self.rows) - len(self.wanted)}
+        stage.notes["expected_pairs"] = sum(row["keep_prob"] for row in self.rows if not row["held"])
+        stage.notes["held_out_pairs"] = sum(row["held"] for row in self.rows)
         stage.add(Ledger(unit="pairs", rows_in=len(self.rows), rows_out=len(self.wanted), dropped=dropped))
         _write(stage, "wanted", [row | {"held_out": row["held"]} for row in self.wanted])
 
@@ -189,8 +210,16 @@ class World:
         stage.add(Ledger(unit="urls", rows_in=len(self.wanted), rows_out=len(self.fetched), dropped=dropped))
 
     def embed(self, stage: OpenStage) -> None:
-        files = len({row["picture"] for row in self.fetched})
-        stage.add(Ledger(unit="images", rows_in=files, rows_out=files))
+        pictures = sorted({row["picture"] for row in self.fetched})
+        kind = kind_of("builtin")
+        shape = {"width": SIDE, "height": SIDE, "kind": kind.name, "kind_sha256": kind.sha256}
+        rows = [
+            shape | {"image_id": self.ids[key], "codes": describe(self.bodies[key]).codes.tobytes()}
+            for key in pictures
+        ]
+        _write(stage, "descriptors", sorted(rows, key=lambda row: str(row["image_id"])))
+        stage.notes["kind"] = asdict(kind)
+        stage.add(Ledger(unit="images", rows_in=len(pictures), rows_out=len(pictures)))
 
     def dedup(self, stage: OpenStage) -> None:
         """Let every three pictures in ten be one family: the smallest number survives."""
@@ -225,25 +254,27 @@ class World:
 
     def balance_survivors(self, stage: OpenStage) -> None:
         self._thresholds(stage)
-        stage.notes["margin_too_small_pairs"] = 2
+        train = [row for row in self.survivors if row["split"] == "train"]
+        stage.notes |= {"margin_too_small_pairs": 2, "expected_pairs": CHOSEN * len(train)}
         stage.add(Ledger(unit="pairs", rows_in=len(self.survivors), rows_out=len(self.survivors)))
 
     def manifest(self, stage: OpenStage) -> None:
         (stage.path / MANIFEST).mkdir()
         rows, notes = [], dict[str, int]()
         for row in self.survivors:
-            chosen = row["split"] == "train" and coin(row["pair_id"], 5, "chosen") < 0.7
+            prob = CHOSEN * row["keep_prob_wanted"]
+            chosen = row["split"] == "train" and row["coin"] < prob
             key = f"{row['split']}/{row['lang']}/{'selected' if chosen else 'not_selected'}"
             notes[key] = notes.get(key, 0) + 1
             place = {
                 "caption": row["clean_text"],
                 "selected": chosen,
-                "width": 24,
-                "height": 24,
+                "width": SIDE,
+                "height": SIDE,
                 "shard": "",
                 "offset": 0,
             }
-            rows.append(row | place | {"size": 1})
+            rows.append(row | place | {"size": 1, "keep_prob": prob})
         write_manifest_file(stage.path / MANIFEST, 0, pa.Table.from_pylist(rows, schema=TABLES["manifest"]))
         self.selected = [row for row in rows if row["selected"]]
         images = len({row["image_id"] for row in rows})
@@ -275,7 +306,11 @@ class World:
 
 def _png(number: int) -> bytes:
     stream = io.BytesIO()
-    Image.new("RGB", (24, 24), (number % 256, number // 256, 120)).save(stream, "PNG")
+    image = Image.new("RGB", (SIDE, SIDE), (number % 256, number // 256, 120))
+    for bar in range(6):  # a plain picture would have no descriptor
+        shade = int(255 * coin(f"{number}/{bar}", 0, "bar"))
+        image.paste((shade, 255 - shade, shade // 2), (4 * bar, 4 * (number % 5), 4 * bar + 3, SIDE))
+    image.save(stream, "PNG")
     return stream.getvalue()
 
 

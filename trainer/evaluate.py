@@ -18,14 +18,36 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
 from curation.errors import InputError, Reason
 from curation.ids import coins
-from curation.stage import Ledger, OpenStage, Record, StageSpec, file_identity, run_stage, write_atomically
+from curation.removal_files import load_removals
+from curation.removals import NO_REMOVALS
+from curation.stage import (
+    Ledger,
+    OpenStage,
+    Record,
+    StageSpec,
+    file_identity,
+    locate,
+    run_stage,
+    write_atomically,
+)
 from trainer.classes import classify, load_classes, truth_file, truth_of_pictures
-from trainer.manifest import HELDOUT, Captions, captions_of, manifest_digest, read_rows
+from trainer.manifest import (
+    HELDOUT,
+    MANIFEST,
+    Captions,
+    captions_of,
+    manifest_digest,
+    read_rows,
+    removal_digest,
+    removed_pairs,
+    without,
+)
 from trainer.retrieval import Gallery, difference, evaluate_gallery
 from trainer.train import require_extra
 
@@ -49,6 +71,11 @@ def run(config: RunConfig) -> Record:
     ]
     if manifest:
         externals.append({"path": "manifest", "sha256": manifest_digest(manifest)})
+    place = manifest or locate(config, "manifest")
+    listed = load_removals(config.run.removals)
+    removed = removed_pairs(place, listed if (place / MANIFEST).exists() else NO_REMOVALS)
+    if len(removed):
+        externals.append({"path": "removals", "sha256": removal_digest(removed)})
 
     def work(stage: OpenStage) -> None:
         found = evaluate_checkpoint(
@@ -59,7 +86,10 @@ def run(config: RunConfig) -> Record:
             batch_size=section.batch_size,
             device=config.train.device,
             threads=config.train.threads,
+            removed=removed,
         )
+        if "captions" in found:
+            stage.add(Ledger(**found.pop("captions")))
         failed = {str(Reason.UNDECODABLE_IMAGE): found["decode_failures"]}
         kept = found["pictures"] - found["decode_failures"]
         stage.add(Ledger(unit="images", rows_in=found["pictures"], rows_out=kept, dropped=failed))
@@ -81,16 +111,19 @@ def evaluate_checkpoint(
     batch_size: int = 256,
     device: str = "auto",
     threads: int = 1,
+    removed: pa.Array | None = None,
 ) -> dict[str, Any]:
     """Return the results of one model, in this module's form; two models on one folder are asked the same.
 
+    removed: pair_ids that are not asked for; where there are any, `captions` is the ledger of what is.
     checkpoint: a `final.pt` with its `tokenizer.json` beside it. max_items: held-out captions a language, chosen by coin.
     Raises InputError where the folder holds no held-out captions, or the tokenizer is not the checkpoint's.
     """
     from trainer.encode import Encoder
 
     sets = [load_classes(path) for path in classes]
-    captions, urls = heldout_captions(manifest_folder, max_items)
+    rows, ledger = heldout_rows(manifest_folder, removed)
+    captions, urls = heldout_captions(rows, manifest_folder, max_items)
     model = Encoder(checkpoint, device=device, batch_size=batch_size, threads=threads)
     image_ND, decoded = model.images(captions.pictures)
     galleries = {
@@ -111,17 +144,25 @@ def evaluate_checkpoint(
         "pictures": len(decoded),
         "decode_failures": int((~decoded).sum()),
         "tokenizer_sha256": model.tokenizer_sha256,
-    }
+    } | ({"captions": ledger} if ledger["dropped"] else {})
 
 
-def heldout_captions(folder: Path, max_items: int) -> tuple[Captions, dict[str, list[str]]]:
-    """Return held-out captions, at most `max_items` a language by coin, and all addresses of their pictures by image_id."""
+def heldout_rows(folder: Path, removed: pa.Array | None = None) -> tuple[pa.Table, dict[str, Any]]:
+    """Return the held-out rows that are not removed, and what a ledger says of them. Raises InputError where there are none."""
     rows = read_rows(folder)
-    rows = rows.filter(pc.equal(rows["split"], HELDOUT))
+    sealed = rows.filter(pc.equal(rows["split"], HELDOUT))
+    rows = sealed if removed is None else without(sealed, removed)
+    gone = len(sealed) - len(rows)
     if not len(rows):
         raise InputError(
             f"{folder} has no held-out captions; raise run.heldout_share and make the manifest again"
         )
+    dropped = {str(Reason.REMOVED): gone} if gone else {}
+    return rows, {"unit": "captions", "rows_in": len(sealed), "rows_out": len(rows), "dropped": dropped}
+
+
+def heldout_captions(rows: pa.Table, folder: Path, max_items: int) -> tuple[Captions, dict[str, list[str]]]:
+    """Return held-out captions, at most `max_items` a language by coin, and all addresses of their pictures by image_id."""
     langs, coin_N = np.array(rows["lang"].to_pylist()), coins(rows["pair_id"].to_pylist(), 0, "evaluate")
     chosen: list[int] = []
     for lang in np.unique(langs):

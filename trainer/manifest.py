@@ -15,10 +15,13 @@ import pyarrow.compute as pc
 import pyarrow.dataset as ds
 
 from curation.errors import InputError
-from curation.ids import image_id
+from curation.ids import digest_of, image_id
+from curation.removals import Removals
 from curation.schemas import TABLES
+from trainer.selection import is_of_several, selected_ids
 
 MANIFEST = "manifest.parquet"
+REMOVED = "removed"  # beside it, where a removal list was applied: what is not in it for that reason
 COLUMNS = ("pair_id", "url", "caption", "lang", "image_id", "shard", "offset", "size", "selected", "split")
 TRAIN, HELDOUT = "train", "heldout"
 
@@ -95,19 +98,44 @@ def _wide(kind: pa.DataType) -> pa.DataType:
     return pa.large_string() if pa.types.is_string(kind) else kind  # a column of captions may pass 2 GiB
 
 
-def with_selection(rows: pa.Table, selection: Path) -> pa.Table:
-    """Return the rows with `selected` from a selection table; rows that it does not name are not selected."""
-    try:
-        table = ds.dataset(selection, format="parquet").to_table(columns=["pair_id", "selected"])
-    except (OSError, pa.ArrowInvalid, KeyError) as error:
-        raise InputError(f"cannot read the selection {selection}: {error}") from error
-    chosen = table.filter(pc.field("selected"))["pair_id"].cast(pa.large_string())
+def removed_pairs(folder: Path, removals: Removals) -> pa.Array:
+    """Return the pair_ids of a sealed manifest that the removal list names, sorted: they are not read, as if they were not sealed."""
+    if not removals:
+        return pa.array([], pa.large_string())
+    data = ds.dataset(folder / MANIFEST, format="parquet")
+    rows = data.to_table(columns=["pair_id", "url", "image_id", "source_image_id"])
+    named = rows["pair_id"].filter(removals.rules_of_table(rows).is_valid())
+    return named.cast(pa.large_string()).combine_chunks().sort()
+
+
+def without(rows: pa.Table, removed: pa.Array) -> pa.Table:
+    """Return the rows whose pair is not among the removed."""
+    return rows.filter(pc.invert(pc.is_in(rows["pair_id"], value_set=removed))) if len(removed) else rows
+
+
+def removal_digest(removed: pa.Array) -> str:
+    """Return what a removal list does to a manifest, as a hash: lists that remove the same rows are the same."""
+    return digest_of(removed.to_pylist())
+
+
+def with_selection(rows: pa.Table, selection: Path, folder: Path | None = None) -> pa.Table:
+    """Return the rows with `selected` from a selection, see `trainer.selection`; rows that it does not name are not selected.
+
+    folder: the manifest's, of which the table `removed` says what was taken out when it was sealed: that may still be selected.
+    Raises InputError where it selects pairs of another manifest, unless it was made from several of which this is one.
+    """
+    chosen = selected_ids(selection)
+    removed = folder / REMOVED if folder else None
+    if removed is not None and removed.is_dir():
+        gone = ds.dataset(removed, format="parquet").to_table(columns=["pair_id"])["pair_id"]
+        gone = gone.cast(pa.large_string()).combine_chunks()
+        chosen = chosen.filter(pc.invert(pc.is_in(chosen, value_set=gone)))
     unknown = pc.sum(pc.invert(pc.is_in(chosen, value_set=rows["pair_id"].combine_chunks()))).as_py()
-    if unknown:
+    if unknown and not (folder and is_of_several(selection, folder)):
         raise InputError(
             f"{selection} selects {unknown} pairs that the manifest does not hold: it is of another one"
         )
-    selected = pc.is_in(rows["pair_id"], value_set=chosen.combine_chunks())
+    selected = pc.is_in(rows["pair_id"], value_set=chosen)
     return rows.set_column(rows.schema.get_field_index("selected"), "selected", selected)
 
 
@@ -178,7 +206,7 @@ def manifest_digest(folder: Path) -> str:
 
 
 def files_digest(place: Path) -> str:
-    """Return SHA-256 over the names and bytes of a Parquet file, or of a directory of them. Raises InputError where there are none."""
+    """Return SHA-256 over the names and bytes of a file, or of a directory of Parquet files. Raises InputError where there are none."""
     files = sorted(place.rglob("*.parquet")) if place.is_dir() else [place]
     state = hashlib.sha256()
     try:

@@ -10,20 +10,37 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
 from curation.errors import MissingExtraError, Reason, StageError
-from curation.stage import Ledger, OpenStage, Record, StageSpec, file_identity, read_record, run_stage
+from curation.removal_files import load_removals
+from curation.removals import NO_REMOVALS
+from curation.stage import (
+    Ledger,
+    OpenStage,
+    Record,
+    StageSpec,
+    file_identity,
+    locate,
+    read_record,
+    run_stage,
+)
 from trainer.manifest import (
     HELDOUT,
+    MANIFEST,
     captions_of,
     files_digest,
     manifest_digest,
     read_rows,
+    removal_digest,
+    removed_pairs,
     training_rows,
     with_selection,
+    without,
 )
+from trainer.selection import selection_place
 
 if TYPE_CHECKING:
     from trainer.processes import Group
@@ -64,8 +81,11 @@ def _lead(config: RunConfig, group: "Group") -> Record:
 
     try:
         digests = {"manifest": manifest_digest(given)} if given else {}
+        removed = _removed(config, given or locate(config, "manifest"))
+        if len(removed):
+            digests["removals"] = removal_digest(removed)
         if config.train.selection:
-            digests["selection"] = files_digest(config.train.selection)
+            digests["selection"] = files_digest(selection_place(config.train.selection))
         externals = [{"path": name, "sha256": digest} for name, digest in digests.items()]
         record = run_stage(config, spec, work, externals=externals)
     except Exception as error:
@@ -91,20 +111,29 @@ def _train(config: RunConfig, group: "Group", manifest: Path, digest: str, out: 
     """Read the rows and train; return the notes."""
     from trainer.loop import train
 
-    rows = read_rows(manifest)
-    held_out = pc.sum(pc.equal(rows["split"], HELDOUT)).as_py() or 0
+    sealed = read_rows(manifest)
     if config.train.selection:
-        rows = with_selection(rows, config.train.selection)
+        sealed = with_selection(sealed, config.train.selection, manifest)
+    rows = without(sealed, _removed(config, manifest))
+    held_out = pc.sum(pc.equal(rows["split"], HELDOUT)).as_py() or 0
     chosen = training_rows(rows)
     captions = captions_of(chosen, manifest)
     notes = train(config.train, captions, out, group, manifest_sha256=digest)
-    return {"rows": len(rows), "held_out": held_out, "trained": len(chosen)} | notes
+    counted = {"rows": len(sealed), "removed": len(sealed) - len(rows), "held_out": held_out}
+    return counted | {"trained": len(chosen)} | notes
+
+
+def _removed(config: RunConfig, manifest: Path) -> pa.Array:
+    """Return the pairs of a manifest that the run's removal list names."""
+    listed = load_removals(config.run.removals)
+    return removed_pairs(manifest, listed if (manifest / MANIFEST).exists() else NO_REMOVALS)
 
 
 def _note(stage: OpenStage, notes: dict[str, Any], manifest: Path) -> None:
     """Close the sums and note the results."""
-    rows, held_out, trained = (notes.pop(key) for key in ("rows", "held_out", "trained"))
-    dropped = {Reason.HELD_OUT: held_out, Reason.BALANCED_OUT: rows - held_out - trained}
+    rows, removed, held_out, trained = (notes.pop(key) for key in ("rows", "removed", "held_out", "trained"))
+    balanced_out = rows - removed - held_out - trained
+    dropped = {Reason.REMOVED: removed, Reason.HELD_OUT: held_out, Reason.BALANCED_OUT: balanced_out}
     stage.add(
         Ledger(
             unit="captions", rows_in=rows, rows_out=trained, dropped={str(k): v for k, v in dropped.items()}

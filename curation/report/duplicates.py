@@ -11,18 +11,27 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.ids import coin
 from curation.images import UndecodableImageError, decode
-from curation.report.scan import batches
+from curation.report.scan import batches, rows_of, short_ids
+from curation.report.visible import visible
 from curation.stage import Record
 
-PICTURES = 4  # thumbnails a family
+PICTURES = 8  # of a family's contact sheet
+A_SIZE = 3  # families shown of each size, by coin
 CAPTIONS = 5  # captions a family
 SIDE = 96  # pixels
 QUALITY = 70  # of the thumbnails' JPEG: a few kilobytes each
 CAPTION_CHARS = 160
+SLICE_ROWS = (
+    1 << 26
+)  # dropped pictures whose ids are held at once, eight bytes each; more are counted in as many passes
+TOSSED = 4_096  # families of a size that get a coin: those of the smallest ids, which are hashes
+EXAMPLES = "report-families"  # the purpose of that coin
 MAX_BODY = 32 << 20  # bytes of a picture that is read for a thumbnail
 _SIZES = ((1, 1), (2, 2), (3, 3), (4, 4), (5, 9), (10, 19), (20, None))
 
@@ -36,58 +45,90 @@ class Family:
     """Pictures, the kept one included."""
     members: list[tuple[str, str, float]] = field(default_factory=list)
     """The first of them: image_id, rule, cosine; the kept one first."""
-    thumbnails: list[str] = field(default_factory=list)
-    """Data URIs."""
+    thumbnails: list[dict[str, Any]] = field(default_factory=list)
+    """Small pictures: the data URI, whether it is the kept one, the cosine to that."""
     captions: list[dict[str, Any]] = field(default_factory=list)
     """The first captions: text, lang, inherited."""
     num_captions: int = 0
 
 
-def families(dedup: Record, number: int) -> tuple[list[dict[str, Any]], list[Family]]:
-    """Return how many families there are by size, and the largest ones without their captions.
+@dataclass(frozen=True)
+class Size:
+    """The families of one size."""
 
-    Eight bytes a dropped picture are held: its survivor's id, cut to 64 bits.
-    """
+    name: str
+    families: int
+    pictures: int
+    examples: list[Family]
+    """Some of them, by coin; none of those of one picture."""
+
+
+def families(
+    dedup: Record, number: int, *, a_size: int = 0, seed: int = 0
+) -> tuple[list[Size], list[Family]]:
+    """Return the families by size, each with `a_size` of them by coin, and the `number` largest; all without captions yet."""
     groups = dedup.path / "groups"
-    survivors, parts = 0, [np.empty(0, dtype=np.uint64)]
+    passes = max(1, -(-rows_of(groups) // SLICE_ROWS))
+    totals = np.zeros((len(_SIZES), 2), dtype=np.int64)  # families and pictures
+    largest: list[tuple[int, int]] = []  # (-size, short id)
+    tossed: list[list[int]] = [[] for _ in _SIZES]
+    for part in range(passes):
+        single, short, sizes = _family_sizes(groups, part, passes)
+        totals[0] += single
+        for place, (low, high) in enumerate(_SIZES[1:], 1):
+            own = (sizes >= low) & (sizes <= (high or sizes.max(initial=0)))
+            totals[place] += int(own.sum()), int(sizes[own].sum())
+            tossed[place] = sorted([*tossed[place], *short[own][:TOSSED].tolist()])[:TOSSED]
+        order = np.lexsort((short, -sizes))[:number]
+        largest = sorted([*largest, *zip((-sizes[order]).tolist(), short[order].tolist(), strict=True)])[
+            :number
+        ]
+    drawn = [sorted(ids, key=lambda key: coin(f"{key:016x}", seed, EXAMPLES))[:a_size] for ids in tossed]
+    chosen = {key for _, key in largest}.union(*drawn)
+    found = _members(groups, chosen)
+    rows = [
+        Size(_name(low, high), families, pictures, [found[key] for key in ids])
+        for (low, high), (families, pictures), ids in zip(_SIZES, totals.tolist(), drawn, strict=True)
+        if families
+    ]
+    return rows, [found[key] for _, key in largest]
+
+
+def _family_sizes(
+    groups: Path, part: int, passes: int
+) -> tuple[int, npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+    """Return, of one slice of the ids: pictures without a duplicate, and the ids and sizes of the families that have one.
+
+    Eight bytes a dropped picture are held: its survivor's id, cut to 64 bits. Ids come in order.
+    """
+    survivors, held = 0, [np.empty(0, dtype=np.uint64)]
     for batch in batches(groups, ["joined", "survivor"]):
-        survivors += pc.sum(batch.column("survivor")).as_py() or 0
-        parts.append(_short_ids(batch.filter(pc.invert(batch.column("survivor"))).column("joined")))
-    short, others = np.unique(np.concatenate(parts), return_counts=True)
-    order = np.lexsort((short, -others))[:number]
-    largest = {int(short[i]): int(others[i]) + 1 for i in order}
-    return _by_size(survivors - short.size, others + 1), _members(groups, largest)
+        short = short_ids(batch.column("joined"))
+        own = (short >> np.uint64(32)) * np.uint64(passes) >> np.uint64(32) == part
+        kept = batch.column("survivor").to_numpy(zero_copy_only=False)
+        survivors += int((own & kept).sum())
+        held.append(short[own & ~kept])
+    short, others = np.unique(np.concatenate(held), return_counts=True)
+    return survivors - short.size, short, others.astype(np.int64) + 1
 
 
-def _short_ids(ids: pa.StringArray) -> np.ndarray:
-    return np.array([int(key[:16], 16) for key in ids.to_pylist()], dtype=np.uint64)
+def _name(low: int, high: int | None) -> str:
+    return f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
 
 
-def _by_size(single: int, sizes: np.ndarray) -> list[dict[str, Any]]:
-    rows = []
-    for low, high in _SIZES:
-        number = (
-            single if low == 1 else int(((sizes >= low) & (sizes <= (high or sizes.max(initial=0)))).sum())
-        )
-        name = f"{low} or more" if high is None else str(low) if low == high else f"{low} to {high}"
-        if number:
-            rows.append({"size": name, "families": number})
-    return rows
-
-
-def _members(groups: Path, largest: Mapping[int, int]) -> list[Family]:
-    """Return the families by their short ids, each with its first members by id."""
+def _members(groups: Path, chosen: set[int]) -> dict[int, Family]:
+    """Return the families by their short ids, each with its size and its first members by id, the kept one first."""
     found: dict[int, Family] = {}
+    wanted = np.array(sorted(chosen), dtype=np.uint64)
     for batch in batches(groups, ["image_id", "joined", "survivor", "cosine", "rule"]):
-        short = _short_ids(batch.column("joined"))
-        chosen = pa.array(np.isin(short, np.fromiter(largest, dtype=np.uint64, count=len(largest))))
-        for row in batch.filter(chosen).to_pylist():
-            key = int(row["joined"][:16], 16)
-            family = found.setdefault(key, Family(row["joined"], largest[key]))
+        inside = pa.array(np.isin(short_ids(batch.column("joined")), wanted))
+        for row in batch.filter(inside).to_pylist():
+            family = found.setdefault(int(row["joined"][:16], 16), Family(row["joined"], 0))
+            family.size += 1
             family.members.append((row["image_id"], row["rule"], row["cosine"]))
             family.members.sort(key=lambda member: (member[0] != family.image_id, member[0]))
             del family.members[PICTURES:]
-    return sorted(found.values(), key=lambda family: (-family.size, family.image_id))
+    return found
 
 
 def add_captions(dedup: Record, shown: list[Family]) -> None:
@@ -97,9 +138,8 @@ def add_captions(dedup: Record, shown: list[Family]) -> None:
     for row in _rows_of(dedup.path / "rows", columns, "image_id", list(by_id)):
         family = by_id[row["image_id"]]
         family.num_captions += 1
-        text = row["clean_text"]
-        cut = text if len(text) <= CAPTION_CHARS else text[: CAPTION_CHARS - 3] + "..."
-        kept = {"text": cut, "lang": row["lang"], "inherited": row["inherited"], "pair_id": row["pair_id"]}
+        text = visible(row["clean_text"], CAPTION_CHARS)
+        kept = {"text": text, "lang": row["lang"], "inherited": row["inherited"], "pair_id": row["pair_id"]}
         family.captions.append(kept)
         family.captions.sort(key=lambda item: (item["inherited"], item["pair_id"], item["lang"]))
         del family.captions[CAPTIONS:]
@@ -114,9 +154,10 @@ def add_thumbnails(download: Record, shown: list[Family]) -> None:
         for row in _rows_of(download.path / "outcomes", columns, "image_id", sorted(wanted))
     }
     for family in shown:
-        for image_id, _, _ in family.members:
+        for image_id, _, cosine in family.members:
             if image_id in places and (uri := thumbnail(download.path / "raw", places[image_id])):
-                family.thumbnails.append(uri)
+                kept = image_id == family.image_id
+                family.thumbnails.append({"uri": uri, "kept": kept, "cosine": cosine})
 
 
 def thumbnail(raw: Path, place: Mapping[str, Any]) -> str | None:

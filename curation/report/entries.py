@@ -5,16 +5,17 @@ Reads counts (count, count-survivors), the manifest and the table entries. Xu et
 
 # E entries
 
-import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.ids import coin
+from curation.ids import coins
 from curation.manifest import MANIFEST
 from curation.report.scan import Ints, add_entries, batches, counts_of
 from curation.stage import Record
@@ -108,6 +109,68 @@ def overview(counts: EntryCounts) -> dict[str, Any]:
     }  # fmt: skip
 
 
+@dataclass(frozen=True)
+class Sources:
+    """Where each entry of a language comes from."""
+
+    names: list[str]
+    codes: npt.NDArray[np.int16]
+    """int16 (E,), place of the entry's source in `names`; -1 where the table does not say."""
+
+
+def sources_of(metadata: Record, lang: str, size: int) -> Sources:
+    """Return the source that brought each entry in."""
+    names: list[str] = []
+    codes = np.full(size, -1, dtype=np.int16)
+    for batch in batches(metadata.path / "entries", ["lang", "entry_id", "source"]):
+        own = batch.filter(pc.equal(batch.column("lang"), lang))
+        found = own.column("source").dictionary_encode()
+        words = found.dictionary.to_pylist()
+        names += [name for name in words if name not in names]
+        places = np.array([names.index(name) for name in words], dtype=np.int16)
+        codes[own.column("entry_id").to_numpy()] = places[found.indices.to_numpy()] if words else []
+    return Sources(names, codes)
+
+
+def by_source(counts: EntryCounts, sources: Sources) -> list[dict[str, Any]]:
+    """Return a row a source, in order of matches: entries, with a match, head; matches of the pool and of the selection.
+
+    Each with its share of all matches before and after, and the head's part of its own matches.
+    """
+    rows = []
+    before = int(counts.pool.sum())
+    after = None if counts.selected is None else int(counts.selected.sum())
+    for code, name in enumerate(sources.names):
+        own = sources.codes == code
+        pool, head = counts.pool[own], counts.head[own]
+        selected = None if counts.selected is None else counts.selected[own]
+        chosen = None if selected is None else int(selected.sum())
+        rows.append({
+            "source": name, "entries": int(own.sum()), "matched": int((pool > 0).sum()), "head_entries": int(head.sum()),
+            "pool": int(pool.sum()), "of_pool": _share(int(pool.sum()), before), "head": _share(int(pool[head].sum()), int(pool.sum())),
+            "selected": chosen, "of_selected": None if chosen is None or after is None else _share(chosen, after),
+            "head_after": None if selected is None or chosen is None else _share(int(selected[head].sum()), chosen),
+        })  # fmt: skip
+    return sorted(rows, key=lambda row: (-row["pool"], -row["entries"], row["source"]))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0
+
+
+def texts_of(metadata: Record, lang: str, ids: Sequence[int]) -> list[str]:
+    """Return the texts of some entries, in the order of the ids."""
+    found: dict[int, str] = {}
+    for batch in batches(metadata.path / "entries", ["lang", "entry_id", "entry"]):
+        wanted = pc.and_(
+            pc.equal(batch.column("lang"), lang),
+            pc.is_in(batch.column("entry_id"), pa.array(ids, pa.int32())),
+        )
+        own = batch.filter(wanted)
+        found |= zip(own.column("entry_id").to_pylist(), own.column("entry").to_pylist(), strict=True)
+    return [found[key] for key in ids]
+
+
 def examples(
     metadata: Record, counts: EntryCounts, number: int, seed: int
 ) -> dict[str, list[dict[str, Any]]]:
@@ -115,21 +178,29 @@ def examples(
 
     The tail's are those with the smallest coins of their texts, the largest count first.
     """
-    head = counts.largest(number)
-    wanted, tail = set(head), counts.tail()
+    head = np.array(counts.largest(number), dtype=np.int64)
+    tail = counts.tail()
     texts: dict[int, tuple[str, str]] = {}
-    drawn: list[tuple[float, int, str, str]] = []
+    drawn: dict[int, tuple[float, str, str]] = {}
     for batch in batches(metadata.path / "entries", ["lang", "entry_id", "entry", "source"]):
-        own = batch.filter(pc.equal(batch.column("lang"), counts.lang))
-        rows = list(zip(*(own.column(n).to_pylist() for n in ("entry_id", "entry", "source")), strict=True))
-        texts |= {key: (entry, source) for key, entry, source in rows if key in wanted}
-        tossed = (
-            (coin(entry, seed, EXAMPLES), key, entry, source) for key, entry, source in rows if tail[key]
+        own = batch.filter(pc.equal(batch.column("lang"), counts.lang)).drop_columns("lang")
+        ids = own.column("entry_id").to_numpy()
+        rows = zip(
+            *(column.to_pylist() for column in own.filter(pa.array(np.isin(ids, head))).columns), strict=True
         )
-        drawn = heapq.nsmallest(number, [*drawn, *tossed])
-    tails = {key: (entry, source) for _, key, entry, source in drawn}
-    order = sorted(tails, key=lambda key: (-int(counts.pool[key]), key))
-    return {"head": _rows(counts, head, texts), "tail": _rows(counts, order, tails)}
+        texts |= {key: (entry, source) for key, entry, source in rows}
+        tails = own.filter(pa.array(tail[ids]))
+        tossed = coins(tails.column("entry").to_pylist(), seed, EXAMPLES)
+        lowest = np.argsort(tossed, kind="stable")[:number]
+        part = zip(*(column.to_pylist() for column in tails.take(pa.array(lowest)).columns), strict=True)
+        drawn |= {
+            key: (tossed[place], entry, source)
+            for place, (key, entry, source) in zip(lowest, part, strict=True)
+        }
+        drawn = dict(sorted(drawn.items(), key=lambda item: (item[1][0], item[0]))[:number])
+    few = {key: (entry, source) for key, (_, entry, source) in drawn.items()}
+    order = sorted(few, key=lambda key: (-int(counts.pool[key]), key))
+    return {"head": _rows(counts, head.tolist(), texts), "tail": _rows(counts, order, few)}
 
 
 def _rows(
@@ -140,6 +211,7 @@ def _rows(
             "entry": texts[key][0], "source": texts[key][1], "pool": int(counts.pool[key]),
             "survivors": None if counts.survivors is None else int(counts.survivors[key]),
             "selected": None if counts.selected is None else int(counts.selected[key]),
+            "kept": None if counts.selected is None else _share(int(counts.selected[key]), int(counts.pool[key])),
         }
         for key in ids
     ]  # fmt: skip

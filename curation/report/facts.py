@@ -7,6 +7,7 @@ from curation.config import RunConfig
 from curation.report.entries import EntryCounts
 from curation.report.flow import ledger_of
 from curation.report.training import mean_recall, spread
+from curation.report.visible import visible
 from curation.stage import Record
 from metadata.entries import frozen_lists
 
@@ -34,6 +35,11 @@ TOGETHER = (
     "t, and what the curves of min(count, t) show is the aim, not the outcome."
 )
 
+EARLIER = (
+    "This run extends {runs}: the counts of the pool and of the survivors, and the shares of head and tail made of them, are sums "
+    "over all these crawls, while matches, wanted, survivors and selected captions are this run's own."
+)
+
 
 def name_of(lang: str) -> str:
     """Return a language's English name, its code where we have none."""
@@ -51,6 +57,16 @@ def number(value: float | None) -> str:
         return "-"
     whole = isinstance(value, int) or float(value).is_integer()
     return f"{int(value):,}" if whole else f"{value:,.4g}" if value < 10_000 else f"{value:,.0f}"
+
+
+def seconds(value: float | None) -> str:
+    """Return a time in words: "8.0 s", "18 min 7 s", "2 h 5 min"; a dash for None."""
+    if value is None:
+        return "-"
+    if value < 60:
+        return f"{value:.1f} s"
+    minutes, rest = divmod(round(value), 60)
+    return f"{minutes} min {rest} s" if minutes < 60 else f"{minutes // 60:,} h {minutes % 60} min"
 
 
 def threshold(value: float | str | None) -> str:
@@ -144,6 +160,8 @@ def limits(config: RunConfig, records: Mapping[str, Record], counts: Mapping[str
         said.append(OTHER_QUESTIONS)
     if "ko" in counts and config.match.mode_of("ko") == "metaclip2":
         said.append(KOREAN_SPACES)
+    if "count" in records and (earlier := records["count"].notes.get("earlier")):
+        said.append(EARLIER.format(runs=", ".join(visible(str(note["run"]), 60) for note in earlier)))
     small = (
         records["balance-survivors"].notes.get("margin_too_small_pairs")
         if "balance-survivors" in records

@@ -24,6 +24,21 @@ def stage_rows(records: Mapping[str, Record]) -> list[dict[str, Any]]:
     return rows
 
 
+def costs(records: Mapping[str, Record]) -> list[dict[str, Any]]:
+    """Return a row a stage: seconds, their share of all, and the rows a second of the unit that it reads first."""
+    whole = sum(record.data["seconds"] for record in records.values())
+    rows = []
+    for name, record in records.items():
+        seconds = record.data["seconds"]
+        ledger = next(iter(record.ledgers), None)
+        rows.append({
+            "stage": name, "seconds": seconds, "share": seconds / whole if whole else 0.0,
+            "rows": ledger["in"] if ledger else None, "unit": ledger["unit"] if ledger else "",
+            "rate": ledger["in"] / seconds if ledger and seconds else None,
+        })  # fmt: skip
+    return rows
+
+
 def _reasons(ledger: Mapping[str, Any]) -> list[dict[str, Any]]:
     """Return the drops by reason and what was merged, the most frequent first, each with its share of what came in and of what left."""
     counted = list(ledger["dropped"].items()) + ([("merged", ledger["merged"])] if ledger["merged"] else [])
@@ -42,7 +57,7 @@ def ledger_of(records: Mapping[str, Record], stage: str, unit: str) -> dict[str,
 
 
 def caption_flow(records: Mapping[str, Record], languages: Iterable[str]) -> list[dict[str, Any]]:
-    """Return the steps from links with texts to selected captions, with the language's own numbers where tables hold them."""
+    """Return the steps from links with texts to selected captions, with the language's own numbers where records hold them."""
     langs = list(languages)
     steps: list[tuple[str, int, dict[str, int]]] = []
     if links := ledger_of(records, "extract", "candidates"):

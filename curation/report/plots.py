@@ -1,4 +1,4 @@
-"""The report's curves as inline SVG. English and numbers alone stand in them: Hangul stays in the page's own text.
+"""The report's curves as inline SVG. English and numbers stand in them as text; entries are drawn as outlines, see `fonts`.
 
 Small on purpose (about 440 px wide, letters of 10 px): two stand side by side on a screen, one on a phone.
 """
@@ -13,17 +13,26 @@ from typing import Any
 import numpy as np
 
 from curation.errors import MissingExtraError
+from curation.report import fonts
 from curation.report.scan import Ints
 
 WIDTH, HEIGHT = 4.6, 2.9  # inches of 96 px
+MARGINS = {
+    "left": 0.165,
+    "right": 0.97,
+    "bottom": 0.15,
+    "top": 0.91,
+}  # fixed: to fit them takes matplotlib as long as to draw
 POINTS = 300  # of a curve over entries: more cannot be seen
 INK, ACCENT, WARM, PALE, GREY = "#1b2733", "#0b6e99", "#c8553d", "#9fb8c6", "#8a939b"
-COLOURS = (ACCENT, WARM, "#5b8c5a", "#7d5ba6")  # by language, in the run's order
+# By language, in the run's order: told apart by readers of any colour vision, by their lightness too, and by their dashes in black and white.
+COLOURS = (ACCENT, WARM, "#d9a441", "#7d5ba6")
+DASHES = ("-", "--", "-.", ":")
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none", "font.family": "sans-serif", "font.size": 8.0, "axes.spines.top": False,
     "axes.spines.right": False, "axes.edgecolor": GREY, "axes.labelcolor": INK, "text.color": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.linewidth": 0.7, "xtick.major.width": 0.7, "ytick.major.width": 0.7,
-    "xtick.minor.width": 0.4, "ytick.minor.width": 0.4, "lines.linewidth": 1.4, "axes.grid": True, "grid.color": "#e6eaed", "grid.linewidth": 0.6,
+    "xtick.minor.width": 0.4, "ytick.minor.width": 0.4, "lines.linewidth": 1.4, "axes.grid": True, "axes.axisbelow": True, "grid.color": "#e6eaed", "grid.linewidth": 0.6,
 }  # fmt: skip
 
 
@@ -37,7 +46,9 @@ def new_axes() -> Any:
             "the report's curves need matplotlib: pip install 'bicurate[report]'"
         ) from error
     with mpl.rc_context(STYLE):
-        return Figure(figsize=(WIDTH, HEIGHT), layout="constrained").add_subplot()
+        figure = Figure(figsize=(WIDTH, HEIGHT))
+        figure.subplots_adjust(**MARGINS)
+        return figure.add_subplot()
 
 
 def svg_of(axes: Any, name: str) -> str:
@@ -106,32 +117,96 @@ def rank_points(counts: Ints) -> tuple[np.ndarray, np.ndarray]:
     return places + 1, ordered[places]
 
 
-def rank_plot(pool: Ints, selected: Ints | None, t: float | None, lang: str) -> str:
-    """Plot counts over their rank, both in logarithms: Zipf's line, where t cuts it, and what was selected."""
+def rank_plot(
+    pool: Ints, selected: Ints | None, t: float | None, lang: str, named: Mapping[int, str] | None = None
+) -> str:
+    """Plot counts over their rank, both in logarithms: Zipf's line, where t cuts it, and what was selected.
+
+    named: entries to write beside the pool's curve, by rank from 1; those that cannot be drawn are left out.
+    """
     axes = new_axes()
     axes.loglog(*rank_points(pool), color=INK, label="pool")
     if selected is not None:
-        axes.loglog(*rank_points(selected), color=WARM, label="selected captions")
+        axes.loglog(*rank_points(selected), color=WARM, linestyle="--", label="selected captions")
+    ordered = np.sort(pool)[::-1]
+    for rank, text in (named or {}).items():
+        write_entry(axes, (rank, int(ordered[rank - 1])), text)
     if t is not None and np.isfinite(t):
-        axes.axhline(t, color=ACCENT, linewidth=1.0, linestyle="--", label=f"t = {t:,.4g}")
+        axes.axhline(t, color=ACCENT, linewidth=1.0, linestyle=":", label=f"t = {t:,.4g}")
     axes.set(xlabel="rank of the entry", ylabel="matches")
     _thousands(axes, "x", "y")
     axes.legend(loc="upper right", frameon=False, fontsize=7.5)
     return svg_of(axes, f"rank-{lang}")
 
 
+def write_entry(axes: Any, point: tuple[float, float], text: str) -> None:
+    """Write an entry beside a point and mark it, as outlines of a font that has its letters; nothing where none has."""
+    font = fonts.font_for(text) if fonts.is_drawable(text) else None
+    if font is None:
+        return
+    from matplotlib.font_manager import FontProperties
+    from matplotlib.patheffects import withStroke
+
+    axes.plot(*point, marker="o", markersize=3, color=INK)
+    axes.annotate(
+        text, point, (4, 3), textcoords="offset points", color=INK, parse_math=False,
+        fontproperties=FontProperties(fname=str(font), size=8), path_effects=[withStroke(linewidth=2, foreground="white")],
+    )  # fmt: skip
+
+
+def histogram_plot(pool: Ints, selected: Ints | None, lang: str) -> str:
+    """Plot the share of texts by their number of matches, of the pool as bars and of the selection as a line.
+
+    pool, selected: int64 (B,), texts with 0, 1, 2, ... matches; the last bar holds those with more. Bar 0 is left out.
+    """
+    axes = new_axes()
+    places = np.arange(1, pool.size)
+    axes.bar(places, 100 * pool[1:] / max(1, pool.sum()), width=0.8, color=PALE, label="pool")
+    if selected is not None and selected.any():
+        share = 100 * selected[1:] / selected.sum()
+        axes.plot(
+            places, share, color=WARM, marker="o", markersize=3, linewidth=1.0, label="selected captions"
+        )
+    ticks = [place for place in (1, 5, 10, 15) if place < pool.size - 1]
+    axes.set_xticks([*ticks, pool.size - 1], [*map(str, ticks), f"{pool.size - 1}+"])
+    axes.set(xlabel="entries that a text names", ylabel="% of texts")
+    axes.grid(visible=False, axis="x")
+    _legend_above(axes)
+    return svg_of(axes, f"matches-{lang}")
+
+
+def chance_plot(kept: np.ndarray, lost: np.ndarray, name: str, what: str) -> str:
+    """Plot pairs by their chance as stacked bars, kept below and not kept above; those of chance 1 are left to the text.
+
+    kept, lost: float64 (B + 1,), bars of equal width in [0, 1), then those of exactly 1.
+    """
+    axes = new_axes()
+    bars = kept.size - 1
+    places = (np.arange(bars) + 0.5) / bars
+    axes.bar(places, kept[:-1], width=0.8 / bars, color=ACCENT, label="kept")
+    axes.bar(
+        places, lost[:-1], width=0.8 / bars, bottom=kept[:-1], color="white", edgecolor=WARM, linewidth=0.8, hatch="////",
+        label="not kept",
+    )  # fmt: skip
+    axes.set(xlabel="keep probability, those of 1 left out", ylabel=what, xlim=(0, 1))
+    axes.grid(visible=False, axis="x")
+    _thousands(axes, "y")
+    _legend_above(axes)
+    return svg_of(axes, f"chance-{name}")
+
+
 def loss_plot(metrics: Sequence[Mapping[str, float]], languages: Sequence[str]) -> str:
     """Plot the loss over the steps, over all pairs and by language."""
     axes = new_axes()
-    named = {"loss": (INK, "all pairs")} | {
-        f"loss_{lang}": (COLOURS[i % len(COLOURS)], lang) for i, lang in enumerate(languages)
+    named = {"loss": (INK, "-", "all pairs")} | {
+        f"loss_{lang}": (COLOURS[i % len(COLOURS)], DASHES[i % len(DASHES)], lang)
+        for i, lang in enumerate(languages)
     }
-    for key, (colour, label) in named.items():
+    for key, (colour, dash, label) in named.items():
         points = [(line["step"], line[key]) for line in thinned(metrics) if key in line]
+        width = 1.8 if key == "loss" else 1.0
         if points:
-            axes.plot(
-                *zip(*points, strict=True), color=colour, label=label, linewidth=1.8 if key == "loss" else 1.0
-            )
+            axes.plot(*zip(*points, strict=True), color=colour, linestyle=dash, label=label, linewidth=width)
     axes.set(xlabel="step", ylabel="contrastive loss", ylim=(0, None))
     _thousands(axes, "x")
     axes.legend(loc="upper right", frameon=False, fontsize=7.5)
@@ -145,10 +220,26 @@ def thinned(lines: Sequence[Mapping[str, float]]) -> Sequence[Mapping[str, float
     return [lines[i] for i in np.unique(np.linspace(0, len(lines) - 1, POINTS).astype(np.int64))]
 
 
+def _legend_above(axes: Any) -> None:
+    """Put the legend above the bars, bars named before lines."""
+    handles, labels = axes.get_legend_handles_labels()
+    order = sorted(range(len(labels)), key=lambda i: (not hasattr(handles[i], "patches"), i))
+    axes.legend(
+        [handles[i] for i in order], [labels[i] for i in order], loc="lower right", bbox_to_anchor=(1.0, 0.98), ncols=2,
+        frameon=False, fontsize=7.5, borderaxespad=0.2,
+    )  # fmt: skip
+
+
 def _thousands(axes: Any, *names: str) -> None:
-    """Write ticks as whole numbers with separators, small fractions as they are."""
+    """Write ticks as whole numbers with separators, millions and more in short, small fractions as they are; none between them."""
     for name in names:
-        axis = getattr(axes, f"{name}axis")
-        axis.set_major_formatter(
-            lambda value, _: f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}"
-        )
+        getattr(axes, f"{name}axis").set_minor_formatter("")
+        getattr(axes, f"{name}axis").set_major_formatter(lambda value, _: short_number(value))
+
+
+def short_number(value: float) -> str:
+    """Return a number as at most seven letters: 0.5, 170,000, 2.5M, 12B."""
+    for letter, unit in (("T", 1e12), ("B", 1e9), ("M", 1e6)):
+        if value >= unit:
+            return f"{value / unit:,.4g}{letter}"
+    return f"{value:,.0f}" if value >= 1 or value == 0 else f"{value:g}"

@@ -21,6 +21,20 @@ def batches(table: Path, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
                 yield from parquet.iter_batches(batch_size=BATCH_ROWS, columns=list(columns))
 
 
+def short_ids(ids: pa.StringArray) -> npt.NDArray[np.uint64]:
+    """Return the first 16 hex digits of ids as numbers, uint64 (N,). Ids have 16 digits or more."""
+    if not len(ids):
+        return np.empty(0, dtype=np.uint64)
+    heads = pc.utf8_slice_codeunits(ids, 0, 16).buffers()[2].to_pybytes()[: 16 * len(ids)]
+    return np.frombuffer(bytes.fromhex(heads.decode("ascii")), dtype=">u8").astype(np.uint64)
+
+
+def rows_of(table: Path) -> int:
+    """Return a table's rows by its files' footers; 0 where the directory is not there."""
+    files = (file for file in table.glob("*.parquet") if not file.name.startswith((".", "_")))
+    return sum(int(pq.read_metadata(file).num_rows) for file in files)
+
+
 def counts_of(table: Path, size: int, lang: str, *, column: str = "count") -> Ints:
     """Return a counts table's column for one language, int64 (size,), indexed by entry id."""
     found = np.zeros(size, dtype=np.int64)

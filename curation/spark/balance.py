@@ -12,22 +12,25 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from curation.balance import COIN, Thresholds, entry_prob, miss_prob, thresholds
+from curation.balance import COIN, Thresholds, entry_prob, thresholds
 from curation.config import RunConfig
+from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.errors import Reason
 from curation.ids import coins
 from curation.schemas import TABLES
-from curation.spark.batches import map_batches, plain
+from curation.spark.batches import plain
+from curation.spark.budget import within_budget
+from curation.spark.chances import EXPECTED_UNIT, pair_probs
 from curation.spark.count import held_out, load_counts
 from curation.spark.session import get_session
+from curation.spark.settle import drawn, settle
 from curation.spark.stage import adopt, read_table, write_counted
 from curation.stage import OpenStage, Record, StageSpec, Tally, run_stage
 
 Reals = npt.NDArray[np.float64]
-EXPECTED_UNIT = 2.0**-20  # expected sizes are summed as whole numbers of this
 SPEC = StageSpec(
     name="balance", section="balance", version=1, reads=("match", "count"),
-    run_keys=("languages", "seed", "heldout_share"),
+    run_keys=("languages", "seed", "heldout_share"), ignores=SELECTION_ONLY,
 )  # fmt: skip
 SPEC_SURVIVORS = StageSpec(
     name="balance-survivors",
@@ -36,53 +39,6 @@ SPEC_SURVIVORS = StageSpec(
     reads=("dedup", "count-survivors"),
     run_keys=("languages",),
 )
-
-
-def pair_probs(rows: DataFrame, probs: Mapping[str, Reals], carried: tuple[str, ...]) -> DataFrame:
-    """Return (pair_id, carried..., prob): a row a pair, the chance over the entries of all its languages.
-
-    rows: pair_id, lang, mixed, entry_ids and the carried columns, which are equal in a pair's rows. probs: entry probability
-    by language, float64 (E,); it goes to the tasks as it is, without a shuffle by entry. Only mixed pairs are shuffled.
-    """
-    kept = [rows.schema[name] for name in ("pair_id", "lang", "mixed", *carried)]
-    schema = pa.schema(
-        [*(_arrow_field(field) for field in kept), pa.field("miss", pa.float64(), nullable=False)]
-    )
-
-    def misses(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            columns = [batch.column(name) for name in schema.names[:-1]]
-            yield pa.RecordBatch.from_arrays([*columns, pa.array(_miss_of(batch, probs))], schema=schema)
-
-    missed = map_batches(rows, misses, schema)
-    single = missed.where(~F.col("mixed")).select("pair_id", *carried, "miss")
-    # Two factors commute exactly; more are multiplied in order of language.
-    ordered = F.transform(F.array_sort(F.collect_list(F.struct("lang", "miss"))), lambda item: item["miss"])
-    product = F.aggregate(ordered, F.lit(1.0), lambda total, miss: total * miss)
-    first = [F.min(name).alias(name) for name in carried]
-    mixed = missed.where("mixed").groupBy("pair_id").agg(*first, product.alias("miss"))
-    return single.unionByName(mixed).withColumn("prob", 1.0 - F.col("miss")).drop("miss")
-
-
-def _arrow_field(field: object) -> pa.Field:
-    from pyspark.sql.pandas.types import to_arrow_schema
-    from pyspark.sql.types import StructField, StructType
-
-    assert isinstance(field, StructField)
-    return to_arrow_schema(StructType([field])).field(0)
-
-
-def _miss_of(batch: pa.RecordBatch, probs: Mapping[str, Reals]) -> Reals:
-    """Return the miss probability of each row of a batch, by the entry probabilities of its language."""
-    miss_N = np.ones(batch.num_rows)
-    langs = np.array(batch.column("lang").to_pylist(), dtype=object)
-    for lang in sorted(set(langs)):
-        rows = np.flatnonzero(langs == lang)
-        ids = batch.column("entry_ids").take(pa.array(rows))
-        offsets = ids.offsets.to_numpy()
-        flat = ids.values.to_numpy()
-        miss_N[rows] = miss_prob(probs[lang], flat, offsets)
-    return miss_N
 
 
 def run(config: RunConfig) -> Record:
@@ -95,32 +51,47 @@ def run_survivors(config: RunConfig) -> Record:
     return run_stage(config, SPEC_SURVIVORS, _select)
 
 
-def _probs(stage: OpenStage, counts: Mapping[str, Reals], margin: float) -> dict[str, Reals]:
-    """Return the entry probabilities by language, and note the thresholds that gave them."""
-    found: Thresholds = thresholds(counts, stage.config.balance.t, stage.config.run.languages)
+def _probs(
+    stage: OpenStage,
+    rows: DataFrame,
+    counts: Mapping[str, Reals],
+    section: BalanceSection,
+    *,
+    seed: int,
+    margin: float,
+) -> dict[str, Reals]:
+    """Return the entry probabilities by language, and note the thresholds that gave them. rows: what a budget is solved on."""
+    languages, given = stage.config.run.languages, dict(section.t)
+    if section.budget:
+        budgeted = within_budget(rows, counts, section, languages, seed=seed, margin=margin)
+        stage.notes["budget"] = budgeted.as_json()
+        given |= {lang: item.t for lang, item in budgeted.solved.items()}
+    found: Thresholds = thresholds(counts, given, languages)
     stage.notes |= {
         "p": found.p, "t": {lang: str(t) if np.isinf(t) else t for lang, t in found.t.items()},
-        "t_given": list(found.given), "margin": margin,
+        "t_given": [lang for lang in found.given if lang not in section.budget], "margin": margin,
     }  # fmt: skip
     return {lang: entry_prob(counts[lang], margin * found.t[lang]) for lang in found.t}
 
 
 def _want(stage: OpenStage) -> None:
-    run = stage.config.run
+    run, section = stage.config.run, stage.config.balance
     spark = get_session(stage.config.spark)
-    probs = _probs(stage, load_counts(str(stage.input("count")), weighted=False), stage.config.balance.margin)
+    counts = load_counts(str(stage.input("count")), weighted=False)
     matches = read_table(spark, stage.input("match"), "matches")
+    rows = matches.where(~held_out(F.col("url"), run))
+    probs = _probs(stage, rows, counts, section, seed=run.seed, margin=section.margin)
     pairs = pair_probs(matches, probs, ("url",)).withColumn("held_out", held_out(F.col("url"), run))
     schema = plain(TABLES["wanted"])
 
-    def decide(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
+    def toss(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
         for batch in batches:
             out = batch.column("held_out").to_numpy(zero_copy_only=False)
             # A held-out picture is fetched whatever it shows: what a model is asked must not depend on the curation.
             prob = np.where(out, 1.0, batch.column("prob").to_numpy())
             coin = coins(batch.column("pair_id").to_pylist(), run.seed, COIN)
             wanted = coin < prob
-            tally.add("expected", int(np.rint(prob[~out] / EXPECTED_UNIT).sum()))
+            _tally_by_language(tally, batch, {"expected": prob / EXPECTED_UNIT, "wanted": wanted}, ~out)
             tally.add("held_out", int(out.sum()))
             tally.keep("pairs", int(wanted.sum()))
             tally.drop("pairs", Reason.BALANCED_OUT, int((~wanted).sum()))
@@ -133,37 +104,83 @@ def _want(stage: OpenStage) -> None:
             ]
             yield pa.RecordBatch.from_arrays(columns, schema=schema).filter(pa.array(wanted))
 
-    _, tally = write_counted(pairs, decide, stage, "wanted", sort_by=["pair_id"])
+    _, tally = write_counted(pairs, toss, stage, "wanted", sort_by=["pair_id"])
     adopt(stage, "wanted", spark)
     stage.add(tally.of("pairs"))
-    stage.notes["expected_pairs"] = round(tally.sums.get("expected", 0) * EXPECTED_UNIT, 3)
+    _note_sizes(stage, tally, ("expected", "wanted"))
     stage.notes["held_out_pairs"] = tally.sums.get("held_out", 0)
 
 
 def _select(stage: OpenStage) -> None:
     spark = get_session(stage.config.spark)
-    probs = _probs(stage, load_counts(str(stage.input("count-survivors")), weighted=True), 1.0)
+    counts = load_counts(str(stage.input("count-survivors")), weighted=True)
     rows = read_table(spark, stage.input("dedup"), "rows")
-    pairs = pair_probs(rows, probs, ("keep_prob_wanted", "coin", "split"))
+    select_rows(stage, rows, counts, stage.config.balance, seed=stage.config.run.seed)
+    adopt(stage, "selection", spark)
+
+
+def select_rows(
+    stage: OpenStage, rows: DataFrame, counts: Mapping[str, Reals], section: BalanceSection, *, seed: int
+) -> None:
+    """Stage the table selection, for the caller to adopt; add its ledgers and notes. The stage's and `curate balance --manifest`'s.
+
+    rows: of TABLES["rows"], pair_id, lang, lang_score, mixed, entry_ids, keep_prob_wanted, coin, split, url, image_id; the
+    coin is below keep_prob_wanted. counts: weighted, by language, float64 (E,). seed: of the coin that draws captions. Of
+    the configuration beside `section` only run.languages is read.
+    """
+    tossed = drawn(rows.where(F.col("split") == "train"), section, seed=seed)
+    probs = _probs(stage, tossed, counts, section, seed=seed, margin=1.0)
+    pairs = pair_probs(rows, probs, ("keep_prob_wanted", "coin", "split", "image_id", "url"))
+    settled = settle(pairs, section, seed=seed)
     schema = plain(TABLES["selection"])
 
-    def decide(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
+    def count(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
         for batch in batches:
-            wanted_prob, prob = batch.column("keep_prob_wanted").to_numpy(), batch.column("prob").to_numpy()
-            train = np.array(batch.column("split").to_pylist(), dtype=object) == "train"
-            final = np.minimum(wanted_prob, prob)
-            selected = (batch.column("coin").to_numpy() < final) & train
-            tally.add("margin_too_small", int(((prob > wanted_prob) & train).sum()))
-            tally.add("expected", int(np.rint((final / wanted_prob)[train] / EXPECTED_UNIT).sum()))
-            tally.add("selected", int(selected.sum()))
+            reason = batch.column("reason")
+            names = np.array(reason.to_pylist(), dtype=object)
+            wanted_prob, final = (batch.column(n).to_numpy() for n in ("keep_prob_wanted", "keep_prob"))
+            tossed = ~np.isin(names.astype(str), (Reason.HELD_OUT, Reason.NOT_CHOSEN))
+            small = (batch.column("prob").to_numpy() > wanted_prob) & (names != Reason.HELD_OUT)
+            tally.add("margin_too_small", int(small.sum()))
+            sizes = {
+                "expected": final / wanted_prob / EXPECTED_UNIT,
+                "selected": reason.is_null().to_numpy(zero_copy_only=False),
+            }
+            _tally_by_language(tally, batch, sizes, tossed)
             tally.keep("pairs", batch.num_rows)
+            tally.keep("selected", reason.null_count)
+            for name in sorted(set(names) - {None}):
+                tally.drop("selected", Reason(name), int((names == name).sum()))
             yield pa.RecordBatch.from_arrays(
-                [batch.column("pair_id"), pa.array(final), pa.array(selected)], schema=schema
+                [batch.column("pair_id"), batch.column("keep_prob"), reason.is_null()], schema=schema
             )
 
-    _, tally = write_counted(pairs, decide, stage, "selection", sort_by=["pair_id"])
-    adopt(stage, "selection", spark)
-    stage.add(tally.of("pairs"))
-    stage.notes["selected_pairs"] = tally.sums.get("selected", 0)
-    stage.notes["expected_pairs"] = round(tally.sums.get("expected", 0) * EXPECTED_UNIT, 3)
+    _, tally = write_counted(settled, count, stage, "selection", sort_by=["pair_id"])
+    for unit in ("pairs", "selected"):
+        stage.add(tally.of(unit))
+    _note_sizes(stage, tally, ("expected", "selected"))
     stage.notes["margin_too_small_pairs"] = tally.sums.get("margin_too_small", 0)
+    stage.notes["not_selected"] = tally.of("selected").as_json()["dropped"]
+
+
+def _tally_by_language(
+    tally: Tally,
+    batch: pa.RecordBatch,
+    sizes: Mapping[str, npt.NDArray[np.generic]],
+    mask_N: npt.NDArray[np.bool_],
+) -> None:
+    """Add to the sums NAME/LANG the whole numbers of each size over the rows of the mask."""
+    lang_N = batch.column("lang").to_numpy(zero_copy_only=False)
+    for lang in sorted(set(lang_N)):
+        mine_N = mask_N & (lang_N == lang)
+        for name, size_N in sizes.items():
+            tally.add(f"{name}/{lang}", int(np.rint(size_N[mine_N]).sum()))
+
+
+def _note_sizes(stage: OpenStage, tally: Tally, names: tuple[str, str]) -> None:
+    """Note NAME_pairs and, by the language of the surer text, NAME_by_language; the first of the names is in `EXPECTED_UNIT`."""
+    for name in names:
+        unit = EXPECTED_UNIT if name == names[0] else 1
+        sums = {lang: tally.sums.get(f"{name}/{lang}", 0) for lang in stage.config.run.languages}
+        stage.notes[f"{name}_pairs"] = round(sum(sums.values()) * unit, 3)
+        stage.notes[f"{name}_by_language"] = {lang: round(total * unit, 3) for lang, total in sums.items()}

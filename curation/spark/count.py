@@ -1,21 +1,23 @@
 """Step "count": matches of each entry. Tables in: matches, or the survivors' rows. Table out: counts. `curate count`.
 
 It runs twice: on the matches, and on what survives download and deduplication. There each row stands for
-1 / keep_prob_wanted rows of the pool it was drawn from.
+1 / keep_prob_wanted rows of the pool it was drawn from. Where the run extends earlier ones (`run.earlier`), `counts` is the sum
+over all of them, and the table `own` holds the run's own.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
-from pyspark.sql import Column, DataFrame
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from curation.balance import WEIGHT_UNIT
 from curation.config import RunConfig, RunSection
+from curation.earlier import OWN, earlier_runs, externals, own_counts, stage_of, summed
 from curation.errors import Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES, stable_columns
 from curation.spark import columns
@@ -53,45 +55,64 @@ def count_entries(rows: DataFrame) -> DataFrame:
 
 def run(config: RunConfig) -> Record:
     """Count the matches of the pool, without the pictures that are held out."""
-    return run_stage(config, SPEC, _count_matches)
+    others = [run.count for run in earlier_runs(config)]
+    return run_stage(config, SPEC, lambda stage: _count_matches(stage, others), externals=externals(others))
 
 
 def run_survivors(config: RunConfig) -> Record:
     """Count what survived, each row by the inverse of the chance it was drawn with."""
-    return run_stage(config, SPEC_SURVIVORS, _count_survivors)
+    others = [stage_of(run.path, config, SPEC_SURVIVORS.name) for run in earlier_runs(config)]
+    return run_stage(
+        config, SPEC_SURVIVORS, lambda stage: _count_survivors(stage, others), externals=externals(others)
+    )
 
 
-def _count_matches(stage: OpenStage) -> None:
+def _count_matches(stage: OpenStage, others: Sequence[Record]) -> None:
     spark = get_session(stage.config.spark)
     matches = read_table(spark, stage.input("match"), "matches")
     kept = matches.where(~held_out(F.col("url"), stage.config.run)).withColumn("keep_prob", F.lit(1.0))
-    _write(stage, matches.count(), kept)
+    _write(stage, matches.count(), kept, others)
 
 
-def _count_survivors(stage: OpenStage) -> None:
+def _count_survivors(stage: OpenStage, others: Sequence[Record]) -> None:
     spark = get_session(stage.config.spark)
     rows = read_table(spark, stage.input("dedup"), "rows")
     kept = rows.where(F.col("split") == "train").withColumn("keep_prob", F.col("keep_prob_wanted"))
-    _write(stage, rows.count(), kept)
+    _write(stage, rows.count(), kept, others)
 
 
-def _write(stage: OpenStage, rows_in: int, kept: DataFrame) -> None:
+def _write(stage: OpenStage, rows_in: int, kept: DataFrame, others: Sequence[Record]) -> None:
     rows_out = kept.count()
     dropped: dict[str, int] = {Reason.HELD_OUT: rows_in - rows_out}
     stage.add(Ledger(unit="rows", rows_in=rows_in, rows_out=rows_out, dropped=dropped))
     sizes = {lang: item.size for lang, item in frozen_lists(stage.inputs["metadata"]).items()}
-    table = dense(count_entries(kept).toArrow(), sizes)
+    own = dense(count_entries(kept).toArrow(), sizes)
+    stage.notes["crawl"] = stage.config.extract.crawl
+    if others:
+        _write_counts(stage, OWN, own, kept.sparkSession)
+        stage.notes["earlier"] = [
+            {
+                "run": record.path.parent.name,
+                "crawl": record.notes.get("crawl"),
+                "rows": record.ledgers[0]["out"],
+            }
+            for record in others
+        ]
+    _write_counts(stage, "counts", summed(own, [own_counts(record) for record in others]), kept.sparkSession)
+
+
+def _write_counts(stage: OpenStage, name: str, table: pa.Table, spark: SparkSession) -> None:
     schema = plain(TABLES["counts"]).with_metadata({"schema_version": str(SCHEMA_VERSION)})
-    (stage.path / "counts").mkdir()
+    (stage.path / name).mkdir()
     pq.write_table(
         table.cast(schema),
-        stage.path / "counts" / "counts.parquet",
+        stage.path / name / "counts.parquet",
         compression="zstd",
         row_group_size=ROW_GROUP_ROWS,
     )
-    written = read_table(kept.sparkSession, stage.path, "counts")
+    written = read_table(spark, stage.path, "counts", name=name)
     rows, digest = measure(written, stable_columns("counts"))
-    stage.add_table("counts", rows=rows, digest=digest)
+    stage.add_table(name, rows=rows, digest=digest)
 
 
 def dense(found: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
@@ -111,7 +132,12 @@ def dense(found: pa.Table, sizes: Mapping[str, int]) -> pa.Table:
 
 def load_counts(record_path: str, *, weighted: bool) -> dict[str, npt.NDArray[np.float64]]:
     """Return the counts of a finished count stage by language, float64 (E,), indexed by entry id."""
-    table = pq.read_table(f"{record_path}/counts", columns=["lang", "entry_id", "count", "weight"])
+    columns = ["lang", "entry_id", "count", "weight"]
+    return by_language(pq.read_table(f"{record_path}/counts", columns=columns), weighted=weighted)
+
+
+def by_language(table: pa.Table, *, weighted: bool) -> dict[str, npt.NDArray[np.float64]]:
+    """Return a table of counts that is dense, as `dense` makes it, by language, float64 (E,), indexed by entry id."""
     found = {}
     for lang in sorted(set(table["lang"].unique().to_pylist())):
         part = table.filter(pc.equal(table["lang"], lang)).sort_by("entry_id")

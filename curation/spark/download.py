@@ -14,6 +14,8 @@ from curation.config import DownloadSection, RunConfig
 from curation.download import ShardDownloader, ShardReader, distributor, num_shards, require_all, sweep
 from curation.errors import StageError
 from curation.progress import watched
+from curation.removal_files import load_removals
+from curation.removals import NO_REMOVALS, Removals
 from curation.spark.batches import spark_schema
 from curation.spark.columns import coin
 from curation.spark.session import get_session
@@ -26,7 +28,11 @@ SHARDS_A_JOB = 10_000  # rows the distributor hands to Spark at once; it waits f
 
 
 def run(config: RunConfig) -> Record:
-    """Run the stage. Raises StageError where a shard failed as a whole; the finished ones are kept for the next run."""
+    """Run the stage. Raises StageError where a shard failed as a whole; the finished ones are kept for the next run.
+
+    A removal list holds for what is still to be fetched. It is no part of the stage's identity, or a longer list would ask the
+    whole web again; what was fetched before it grew leaves at the next seal.
+    """
 
     def work(stage: OpenStage) -> None:
         spark = get_session(config.spark)
@@ -38,8 +44,11 @@ def run(config: RunConfig) -> Record:
         reader = ShardReader(
             todo=todo.resolve(), raw=raw.resolve()
         )  # tasks may have another working directory
-        fetch_shards(spark, reader, config.download, num_urls)
+        removals = load_removals(config.run.removals)
+        fetch_shards(spark, reader, config.download, num_urls, removals)
         _commit(spark, stage, reader, num_urls)
+        if removals:
+            stage.notes["removals"] = removals.summary()
 
     # Where a host is found changes from machine to machine, that it is found at all decides what comes out.
     found_elsewhere = [{"path": "download.resolve", "hosts": sorted(config.download.resolve)}]
@@ -66,9 +75,15 @@ def _count(spark: SparkSession, todo: Path) -> int:
     return spark.read.parquet(str(todo)).count() if any(todo.glob("shard=*")) else 0
 
 
-def fetch_shards(spark: SparkSession, reader: ShardReader, section: DownloadSection, num_urls: int) -> None:
+def fetch_shards(
+    spark: SparkSession,
+    reader: ShardReader,
+    section: DownloadSection,
+    num_urls: int,
+    removals: Removals = NO_REMOVALS,
+) -> None:
     """Have img2dataset's distributor download every shard that is not done. Raises StageError where some failed."""
-    downloader = ShardDownloader(section=section, raw=str(reader.raw))
+    downloader = ShardDownloader(section=section, raw=str(reader.raw), removals=removals)
     shards = max(1, len(reader.shards()))
 
     def urls_done() -> int:

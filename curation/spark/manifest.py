@@ -5,19 +5,25 @@ Tables in: rows (dedup), selection (balance-survivors), outcomes (download) with
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from curation.config import RunConfig
+from curation.errors import Reason
 from curation.manifest import MANIFEST, SHARDS, num_files, write_manifest_file
+from curation.removal_files import load_removals
+from curation.removals import Removals
 from curation.schemas import TABLES, stable_columns
+from curation.sealed import DRAWN, drawn_with
 from curation.shards import RawReader, Sample, write_shard
 from curation.spark import columns
 from curation.spark.batches import plain, spark_schema
+from curation.spark.removals import REMOVED, split_removed
 from curation.spark.session import get_session
-from curation.spark.stage import measure, read_table
+from curation.spark.stage import count_by, measure, read_table, write_table
 from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage, write_atomically
 
 SPEC = StageSpec(
@@ -34,8 +40,9 @@ _FILES = pa.schema(
 
 
 def run(config: RunConfig) -> Record:
-    """Seal the survivors."""
-    return run_stage(config, SPEC, _seal)
+    """Seal the survivors, but for what the removal list names; another list is another manifest."""
+    removals = load_removals(config.run.removals)
+    return run_stage(config, SPEC, lambda stage: _seal(stage, removals), externals=removals.external())
 
 
 def captions_of(rows: DataFrame) -> DataFrame:
@@ -53,23 +60,50 @@ def captions_of(rows: DataFrame) -> DataFrame:
     )  # fmt: skip
 
 
-def _seal(stage: OpenStage) -> None:
+def _seal(stage: OpenStage, removals: Removals) -> None:
     spark = get_session(stage.config.spark)
-    captions = captions_of(read_table(spark, stage.input("dedup"), "rows"))
+    stage.notes[DRAWN] = drawn_with(stage.config)
+    survivors = captions_of(read_table(spark, stage.input("dedup"), "rows"))
+    captions, removed = _without_removed(stage, survivors, removals) if removals else (survivors, _Removed())
     selection = read_table(spark, stage.input("balance-survivors"), "selection")
     outcomes = read_table(spark, stage.input("download"), "outcomes").where("status = 'ok'")
     for folder in (MANIFEST, SHARDS):
         (stage.path / folder).mkdir()
     images = _images(captions, outcomes)
     places = _write_shards(stage, images).cache()
-    _note_shards(stage, places)
+    _note_shards(stage, places, removed.images)
     joined = captions.join(selection, "pair_id").join(places.drop("sha256", "split"), "image_id")
     sizes = images.select("image_id", "width", "height")
     manifest = joined.join(sizes, "image_id").withColumnRenamed("clean_text", "caption")
-    _write_manifest(stage, manifest, captions.count())
+    _write_manifest(stage, manifest, captions.count(), removed.captions)
     places.unpersist()
     for left in (*(stage.path / MANIFEST).glob(".*.tmp"), *(stage.path / SHARDS).glob(".*.tmp")):
         left.unlink(missing_ok=True)  # of an attempt that was killed
+
+
+class _Removed(NamedTuple):
+    captions: int = 0
+    images: int = 0
+
+
+def _without_removed(
+    stage: OpenStage, survivors: DataFrame, removals: Removals
+) -> tuple[DataFrame, _Removed]:
+    """Return the survivors that are not removed, and how many are; write the others' ids as table `removed`, and note them."""
+    marked = split_removed(survivors, removals).where(F.col(REMOVED).isNotNull())
+    named = marked.withColumnRenamed(REMOVED, "rule")
+    removed = write_table(named, stage, "removed", sort_by=["pair_id"])
+    kept = survivors.join(removed.select("pair_id"), "pair_id", "left_anti")
+    left = kept.select("image_id").distinct()
+    near = removed.where("image_id != source_image_id").select("image_id").distinct().join(left, "image_id")
+    rules = count_by(removed, "rule")
+    found = _Removed(sum(rules.values()), survivors.select("image_id").distinct().count() - left.count())
+    stage.notes["removals"] = removals.summary() | {
+        "captions_by_rule": rules,
+        # A hash names bytes: these pictures are near-duplicates of a removed one, and were not named themselves.
+        "near_duplicates_kept": near.count(),
+    }
+    return kept, found
 
 
 def _images(captions: DataFrame, outcomes: DataFrame) -> DataFrame:
@@ -130,7 +164,7 @@ def _sample(row: dict[str, object]) -> Sample:
     )  # fmt: skip
 
 
-def _note_shards(stage: OpenStage, places: DataFrame) -> None:
+def _note_shards(stage: OpenStage, places: DataFrame, removed: int) -> None:
     """Write `sizes.json`, as open_clip reads it, and note every shard's hash."""
     found = places.groupBy("shard", "sha256", "split").count().orderBy("shard").collect()
     sizes = {Path(row["shard"]).name: row["count"] for row in found}
@@ -145,10 +179,11 @@ def _note_shards(stage: OpenStage, places: DataFrame) -> None:
             for split in ("train", "heldout")
         },
     }
-    stage.add(Ledger(unit="images", rows_in=total, rows_out=total))
+    dropped = {str(Reason.REMOVED): removed}
+    stage.add(Ledger(unit="images", rows_in=total + removed, rows_out=total, dropped=dropped))
 
 
-def _write_manifest(stage: OpenStage, manifest: DataFrame, rows_in: int) -> None:
+def _write_manifest(stage: OpenStage, manifest: DataFrame, rows_in: int, removed: int) -> None:
     total = num_files(rows_in, stage.config.manifest.rows_per_file)
     folder = stage.path / MANIFEST
     names = [field.name for field in TABLES["manifest"]]
@@ -169,7 +204,8 @@ def _write_manifest(stage: OpenStage, manifest: DataFrame, rows_in: int) -> None
     written = read_table(manifest.sparkSession, stage.path, "manifest", name=MANIFEST)
     rows, digest = measure(written, stable_columns("manifest"))
     stage.add_table("manifest", rows=rows, digest=digest)
-    stage.add(Ledger(unit="captions", rows_in=rows_in, rows_out=rows))
+    dropped = {str(Reason.REMOVED): removed}
+    stage.add(Ledger(unit="captions", rows_in=rows_in + removed, rows_out=rows, dropped=dropped))
     by_lang = written.groupBy("split", "lang", "selected").count().collect()
     stage.notes["captions"] = {
         f"{r['split']}/{r['lang']}/{'selected' if r['selected'] else 'not_selected'}": r["count"]

@@ -3,16 +3,18 @@
 The frozen lists go to the executors as files named by their sha256; each worker process builds its automata once.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 from pyspark import SparkFiles
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from curation.config import MatchSection, RunConfig, RunSection
-from curation.errors import InputError
+from curation.earlier import EarlierRun, earlier_runs, externals
+from curation.errors import InputError, Reason
 from curation.language import language_identifier
 from curation.match import READ, PairMatcher, load_matcher
 from curation.schemas import TABLES
@@ -34,15 +36,25 @@ def run(config: RunConfig) -> Record:
         raise InputError(
             f"the language model {model} is not there; leave match.lid_model out for the bundled one"
         )
-    externals = [file_identity(model)] if model else []
-    return run_stage(config, SPEC, _match, externals=externals)
+    earlier = earlier_runs(config)
+    outside: list[dict[str, Any]] = [*([file_identity(model)] if model else [])]
+    outside += externals([run.match for run in earlier])
+    return run_stage(config, SPEC, lambda stage: _match(stage, earlier), externals=outside)
 
 
-def _match(stage: OpenStage) -> None:
+def unseen(pairs: DataFrame, earlier: Sequence[EarlierRun]) -> DataFrame:
+    """Return the pairs that no earlier run has matched."""
+    for run in earlier:
+        matched = read_table(pairs.sparkSession, run.match.path, "matches").select("pair_id")
+        pairs = pairs.join(matched, "pair_id", "left_anti")
+    return pairs
+
+
+def _match(stage: OpenStage, earlier: Sequence[EarlierRun]) -> None:
     config = stage.config
     spark = get_session(config.spark)
     lists = frozen_lists(stage.inputs["metadata"])
-    pairs = read_table(spark, stage.input("extract"), "pairs").select(*READ)
+    pairs = unseen(read_table(spark, stage.input("extract"), "pairs").select(*READ), earlier)
     shipped = ShippedMatcher.ship(spark, config, lists)
     schema = plain(TABLES["matches"])
 
@@ -58,6 +70,10 @@ def _match(stage: OpenStage) -> None:
         pairs, match, stage, "matches", sort_by=["pair_id", "lang"], keep_dropped=keep_dropped
     )
     adopt(stage, "matches", spark)
+    if earlier:
+        seen = int(stage.inputs["extract"].data["tables"]["pairs"]["rows"]) - tally.of("pairs").rows_in
+        tally.drop("pairs", Reason.MATCHED_EARLIER, seen)
+        stage.notes["earlier"] = [run.note() for run in earlier]
     stage.add(tally.of("pairs"))
     stage.notes |= {"detectors": _sums(tally, "detector/"), "rows": _sums(tally, "rows/")}
     stage.notes["asked"] = _sums(tally, "asked/")

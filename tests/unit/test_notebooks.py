@@ -28,7 +28,7 @@ def cells(notebook: nbformat.NotebookNode) -> list[tuple[str, str]]:
 
 
 def test_there_are_notebooks() -> None:
-    assert "01_entries" in NAMES
+    assert NAMES == ["01_entries", "02_matches", "03_balance", "04_duplicates"]
     assert sorted(path.stem for path in FOLDER.glob("*.ipynb")) == NAMES
 
 
@@ -48,6 +48,7 @@ def test_a_notebook_is_kept_as_it_ran_small_and_without_errors(name: str, runner
     assert [cell.execution_count for cell in code] == list(range(1, len(code) + 1))
     outputs = [output for cell in code for output in cell.outputs]
     assert all(output.output_type != "error" for output in outputs)
+    assert all(output.get("name") != "stderr" for output in outputs)
     assert sum("image/png" in output.get("data", {}) for output in outputs) >= 1
     assert "/home/" not in str(outputs)
     assert str(Path.home()) not in str(outputs)
@@ -55,11 +56,15 @@ def test_a_notebook_is_kept_as_it_ran_small_and_without_errors(name: str, runner
     assert "/tmp/" not in str(outputs)
 
 
+@pytest.fixture(scope="module")
+def made_up(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return make_run(tmp_path_factory.mktemp("notebooks") / "made-up", pairs=80).run.path
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_a_notebook_runs_on_another_run(name: str, runner: ModuleType, tmp_path: Path) -> None:
-    make_run(tmp_path / "made-up", pairs=80)
-    executed = runner.execute(FOLDER / f"{name}.py", tmp_path / "made-up")
+def test_a_notebook_runs_on_another_run(name: str, runner: ModuleType, made_up: Path, tmp_path: Path) -> None:
+    executed = runner.execute(FOLDER / f"{name}.py", made_up)
     assert "run made-up" in str(executed.cells)
     runner.write(executed, tmp_path / f"{name}.ipynb")
     assert cells(nbformat.read(tmp_path / f"{name}.ipynb", as_version=4)) == cells(executed)
@@ -84,9 +89,30 @@ def test_an_unknown_notebook_is_said(
     assert "99_none" in capsys.readouterr().err
 
 
-def test_an_output_that_names_this_machine_is_refused(runner: ModuleType, tmp_path: Path) -> None:
-    output = nbformat.v4.new_output("stream", text=f"reading {FOLDER.parent}/runs")
-    cell = nbformat.v4.new_code_cell("1", outputs=[output])
-    with pytest.raises(ValueError, match="this machine"):
-        runner.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "x.ipynb")
+def with_output(text: str, name: str = "stdout") -> nbformat.NotebookNode:
+    output = nbformat.v4.new_output("stream", text=text, name=name)
+    return nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell("1", outputs=[output])])
+
+
+def test_places_of_this_machine_are_written_out_of_an_output(runner: ModuleType, tmp_path: Path) -> None:
+    said = f"reading {FOLDER.parent}/runs/demo with <Thing at 0x7f00deadbeef>"
+    runner.write(with_output(said), tmp_path / "x.ipynb")
+    kept = nbformat.read(tmp_path / "x.ipynb", as_version=4).cells[0].outputs[0].text
+    assert kept == "reading runs/demo with <Thing at 0x>"
+
+
+@pytest.mark.parametrize(
+    ("text", "name", "why"),
+    [
+        (str(FOLDER.parent), "stdout", "this machine"),
+        (str(Path.home() / "x") + ", read", "stdout", "this machine"),
+        ("UserWarning: a legend of nothing", "stderr", "warns"),
+        ("x" * 400_000, "stdout", "bytes"),
+    ],
+)
+def test_an_output_that_should_not_be_kept_is_refused(
+    runner: ModuleType, tmp_path: Path, text: str, name: str, why: str
+) -> None:
+    with pytest.raises(ValueError, match=why):
+        runner.write(with_output(text, name), tmp_path / "x.ipynb")
     assert not (tmp_path / "x.ipynb").exists()

@@ -1,4 +1,6 @@
 import dataclasses
+import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +10,11 @@ import pytest
 from tinymanifest import draw, encoded, picture_row, shapes_folder, write_folder
 
 from curation.config import TrainSection
+from curation.datacomp import write_subset
 from curation.errors import ConfigError, InputError
 from curation.ids import image_id
 from curation.schemas import TABLES
+from curation.stage import read_record
 from trainer.data import Batch, Batches, Order, ahead, epoch_order
 from trainer.manifest import Captions, captions_of, manifest_digest, read_rows, training_rows, with_selection
 from trainer.tokenizer import Vocabulary
@@ -192,6 +196,61 @@ def test_a_selection_replaces_what_is_selected(tmp_path: Path, folder: Path) -> 
     )
     chosen = training_rows(with_selection(rows, tmp_path / "half.parquet"))
     assert chosen["pair_id"].to_pylist() == ids[:5]
+
+
+@pytest.mark.parametrize("form", ["directory", "files", "file", "npy"])
+def test_a_selection_is_the_same_in_every_form_it_comes_in(tmp_path: Path, folder: Path, form: str) -> None:
+    rows = read_rows(folder)
+    ids = training_rows(rows)["pair_id"].to_pylist()
+    table = pa.table(
+        {"pair_id": ids, "keep_prob": [0.5] * len(ids), "selected": [n % 3 == 0 for n in range(len(ids))]}
+    )
+    out = tmp_path / "out"
+    (out / "selection.parquet").mkdir(parents=True)
+    parts = (
+        table[:10],
+        table[10:25],
+        table[25:],
+        table[:0],
+    )  # files of several ranges of ids, one of them empty
+    for number, part in enumerate(parts):
+        pq.write_table(part, out / "selection.parquet" / f"{number:05d}.parquet")
+    pq.write_table(table, out / "one.parquet")
+    write_subset(out / "datacomp.npy", [pa.array(ids[::3], pa.string())], len(ids[::3]))
+    place = {
+        "directory": out, "files": out / "selection.parquet", "file": out / "one.parquet", "npy": out / "datacomp.npy",
+    }[form]  # fmt: skip
+    chosen = training_rows(with_selection(rows, place, folder))
+    assert chosen["pair_id"].to_pylist() == ids[::3]
+
+
+def test_a_selection_of_several_manifests_is_taken_for_each_and_for_no_other(
+    tmp_path: Path, folder: Path
+) -> None:
+    rows = read_rows(folder)
+    ids = training_rows(rows)["pair_id"].to_pylist()
+    own = {"stage": "manifest", "tables": {}, "files": {"a": "1"}, "notes": {}, "ledgers": []}
+    alone = tmp_path / "alone"
+    shutil.copytree(folder, alone)
+    (alone / "_stage.json").write_text(json.dumps(own))
+    digest = read_record(alone).digest
+    out = tmp_path / "several"
+    (out / "selection.parquet").mkdir(parents=True)
+    table = pa.table({"pair_id": [*ids[:5], "f" * 32], "selected": [True] * 6})
+    pq.write_table(table, out / "selection.parquet" / "00000.parquet")
+
+    def made_from(*digests: str) -> None:
+        notes = {"manifests": [{"folder": f"m{n}", "digest": item} for n, item in enumerate(digests)]}
+        (out / "_stage.json").write_text(json.dumps(own | {"notes": notes}))
+
+    made_from(digest, "another")
+    assert training_rows(with_selection(rows, out, alone))["pair_id"].to_pylist() == ids[:5]
+    made_from(digest)
+    with pytest.raises(InputError, match="selects 1 pairs that the manifest does not hold"):
+        with_selection(rows, out, alone)
+    made_from("another", "a third")
+    with pytest.raises(InputError, match=r"was made from m0, m1, not from what .*alone holds now"):
+        with_selection(rows, out, alone)
 
 
 def test_a_selection_of_another_manifest_or_of_held_out_pairs_is_refused(

@@ -89,7 +89,7 @@ def test_at_most_so_many_captions_a_language_are_asked(config: RunConfig, folder
 
 def test_texts_and_pictures_are_unit_vectors(config: RunConfig, folder: Path) -> None:
     model = Encoder(config.run.path / "train" / "final.pt", device="cpu", batch_size=3, threads=1)
-    captions, _ = evaluate.heldout_captions(folder, 5)
+    captions, _ = evaluate.heldout_captions(evaluate.heldout_rows(folder)[0], folder, 5)
     image_vectors, decoded = model.images(captions.pictures)
     assert decoded.all()
     assert np.allclose(np.linalg.norm(image_vectors, axis=1), 1, atol=1e-5)
