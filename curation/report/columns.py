@@ -73,9 +73,11 @@ where e.lang = m.lang and e.entry = 'cat' and list_contains(m.entry_ids, e.entry
 ```python
 pandas.read_parquet("RUN/manifest/manifest.parquet")
 polars.scan_parquet("RUN/manifest/manifest.parquet/*.parquet").filter(polars.col("selected"))
-webdataset.WebDataset("RUN/manifest/shards/train-{{00000..00002}}.tar")   # keys: __key__, jpg or png ..., json, txt
+# keys: __key__, jpg or png ..., json, txt
+webdataset.WebDataset("RUN/manifest/shards/train-{{00000..00002}}.tar")
 
-def picture(row):                        # the bytes of one picture, without a tar reader
+
+def picture(row):  # the bytes of one picture, without a tar reader
     with open("RUN/manifest/" + row["shard"], "rb") as file:
         file.seek(row["offset"])
         return file.read(row["size"])
