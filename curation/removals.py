@@ -31,6 +31,8 @@ has no address left, all of them being listed."""
 MAX_HOST, MAX_LABEL = 253, 63  # characters, RFC 1035
 _HEX = re.compile(r"[0-9a-f]{64}")
 _LABEL = re.compile(r"[a-z0-9_](?:[a-z0-9_-]*[a-z0-9_])?")
+# Of an address, more: names of users that begin or end with "-" are hosts of large sites, and a resolver finds them.
+_HOST = re.compile(r"[a-z0-9_-]+(?:\.[a-z0-9_-]+)*")
 # An address that is its own key once its scheme is cut off; anything else goes the long way round.
 _PLAIN = re.compile(
     r"https?://([a-z0-9-]+(?:\.[a-z0-9-]+)+)(/(?!\.)(?:[A-Za-z0-9_~-]|[./](?![./]))*(?:\?[A-Za-z0-9_~.&=-]+)?)"
@@ -42,17 +44,26 @@ _PORTS = {"http": 80, "https": 443}
 
 
 def host_of(host: str) -> str:
-    """Return a host in lower case and ASCII, without its final dot. Raises ValueError for what is no host."""
+    """Return the host of an address in lower case and ASCII, without its final dot. Raises ValueError for what is no host.
+
+    A label may begin and end with "-": no rule of names says so, but such hosts answer.
+    """
     host = host.strip().lower().removesuffix(".")
     if not host.isascii():
-        host = host.encode("idna").decode()  # UnicodeError is a ValueError
-    if ":" in host:  # IPv6, as urlsplit gives it
-        return host
-    labels = host.split(".")
-    if len(host) > MAX_HOST or not all(
-        _LABEL.fullmatch(label) and len(label) <= MAX_LABEL for label in labels
-    ):
+        host = host.encode("idna").decode().removesuffix(".")  # UnicodeError is a ValueError
+    if ":" not in host and not _HOST.fullmatch(host):  # IPv6 comes with colons, as urlsplit gives it
         raise ValueError(f"{host[:80]!r} is no host")
+    return host
+
+
+def domain_of(text: str) -> str:
+    """Return a domain as it is listed, held to the rules of names, so that a slip of the pen is an error. Raises ValueError."""
+    host = host_of(text)
+    fit = len(host) <= MAX_HOST and all(
+        _LABEL.fullmatch(label) and len(label) <= MAX_LABEL for label in host.split(".")
+    )
+    if not fit:
+        raise ValueError(f"{host[:80]!r} is no domain")
     return host
 
 
@@ -140,7 +151,7 @@ def image_item(text: str) -> tuple[str, int]:
 def domain_item(text: str) -> tuple[str, int]:
     """Return the item of a domain, which may be written as `*.example.org`. Raises ValueError, for a whole top-level domain too."""
     given = text.strip()
-    host = host_of(given.removeprefix("domain:").removeprefix("*.").removeprefix("."))
+    host = domain_of(given.removeprefix("domain:").removeprefix("*.").removeprefix("."))
     if "." not in host:
         raise ValueError(
             f"{given[:80]!r} would remove a whole top-level domain, or is no address, domain or SHA-256"

@@ -16,8 +16,8 @@ from curation.balance import COIN, Thresholds, entry_prob, thresholds
 from curation.config import RunConfig
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.errors import Reason
-from curation.ids import coins
 from curation.schemas import TABLES
+from curation.spark import columns
 from curation.spark.batches import plain
 from curation.spark.budget import within_budget
 from curation.spark.chances import EXPECTED_UNIT, pair_probs
@@ -81,7 +81,10 @@ def _want(stage: OpenStage) -> None:
     matches = read_table(spark, stage.input("match"), "matches")
     rows = matches.where(~held_out(F.col("url"), run))
     probs = _probs(stage, rows, counts, section, seed=run.seed, margin=section.margin)
-    pairs = pair_probs(matches, probs, ("url",)).withColumn("held_out", held_out(F.col("url"), run))
+    coin = columns.coin(F.col("pair_id"), run.seed, COIN)
+    pairs = pair_probs(matches, probs, ("url",)).withColumns(
+        {"held_out": held_out(F.col("url"), run), "coin": coin}
+    )
     schema = plain(TABLES["wanted"])
 
     def toss(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
@@ -89,20 +92,13 @@ def _want(stage: OpenStage) -> None:
             out = batch.column("held_out").to_numpy(zero_copy_only=False)
             # A held-out picture is fetched whatever it shows: what a model is asked must not depend on the curation.
             prob = np.where(out, 1.0, batch.column("prob").to_numpy())
-            coin = coins(batch.column("pair_id").to_pylist(), run.seed, COIN)
-            wanted = coin < prob
+            wanted = batch.column("coin").to_numpy() < prob
             _tally_by_language(tally, batch, {"expected": prob / EXPECTED_UNIT, "wanted": wanted}, ~out)
             tally.add("held_out", int(out.sum()))
             tally.keep("pairs", int(wanted.sum()))
             tally.drop("pairs", Reason.BALANCED_OUT, int((~wanted).sum()))
-            columns = [
-                batch.column("pair_id"),
-                batch.column("url"),
-                pa.array(prob),
-                pa.array(coin),
-                pa.array(out),
-            ]
-            yield pa.RecordBatch.from_arrays(columns, schema=schema).filter(pa.array(wanted))
+            row = [pa.array(prob) if name == "keep_prob" else batch.column(name) for name in schema.names]
+            yield pa.RecordBatch.from_arrays(row, schema=schema).filter(pa.array(wanted))
 
     _, tally = write_counted(pairs, toss, stage, "wanted", sort_by=["pair_id"])
     adopt(stage, "wanted", spark)

@@ -35,15 +35,18 @@ def pair_probs(rows: DataFrame, probs: Mapping[str, Reals], carried: tuple[str, 
             columns = [batch.column(name) for name in schema.names[:-1]]
             yield pa.RecordBatch.from_arrays([*columns, pa.array(_miss_of(batch, probs))], schema=schema)
 
-    missed = map_batches(rows, misses, schema)
-    single = missed.where(~F.col("mixed")).select("pair_id", *carried, "lang", "miss")
+    # Split before the map: Spark runs it anew for each of its uses, and pushes no filter through it.
+    single = map_batches(rows.where(~F.col("mixed")), misses, schema)
+    double = map_batches(rows.where("mixed"), misses, schema)
     # Two factors commute exactly; more are multiplied in order of language.
     ordered = F.transform(F.array_sort(F.collect_list(F.struct("lang", "miss"))), lambda item: item["miss"])
     product = F.aggregate(ordered, F.lit(1.0), lambda total, miss: total * miss)
     surer = F.min(F.struct((-F.col("lang_score")).alias("order"), "lang"))["lang"]
     first = [F.min(name).alias(name) for name in carried]
-    mixed = missed.where("mixed").groupBy("pair_id").agg(*first, surer.alias("lang"), product.alias("miss"))
-    return single.unionByName(mixed).withColumn("prob", 1.0 - F.col("miss")).drop("miss")
+    mixed = double.groupBy("pair_id").agg(*first, surer.alias("lang"), product.alias("miss"))
+    return (
+        single.select(*mixed.columns).unionByName(mixed).withColumn("prob", 1.0 - F.col("miss")).drop("miss")
+    )
 
 
 def _arrow_field(field: object) -> pa.Field:

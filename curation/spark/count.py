@@ -5,7 +5,7 @@ It runs twice: on the matches, and on what survives download and deduplication. 
 over all of them, and the table `own` holds the run's own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 import numpy.typing as npt
@@ -21,12 +21,13 @@ from curation.earlier import OWN, earlier_runs, externals, own_counts, stage_of,
 from curation.errors import Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES, stable_columns
 from curation.spark import columns
-from curation.spark.batches import plain
+from curation.spark.batches import map_batches, plain
 from curation.spark.session import get_session
 from curation.spark.stage import measure, read_table
 from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage
 from metadata.entries import frozen_lists
 
+Longs = npt.NDArray[np.int64]
 HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out
 _RUN_KEYS = ("languages", "seed", "heldout_share")
 SPEC = StageSpec(name="count", section=None, version=1, reads=("metadata", "match"), run_keys=_RUN_KEYS)
@@ -44,13 +45,43 @@ def count_entries(rows: DataFrame) -> DataFrame:
     """Return (lang, entry_id, count, weight) of the entries that occur.
 
     rows: lang, entry_ids and keep_prob (1 before anything was drawn). Weights are summed as whole numbers of 2^-20: exact in
-    any order.
+    any order. A task holds two sums an entry; what travels between tasks is these, never a row a match.
     """
     weight = F.rint(1.0 / (F.col("keep_prob") * F.lit(WEIGHT_UNIT))).cast("long")
-    exploded = rows.select("lang", F.explode("entry_ids").alias("entry_id"), weight.alias("weight"))
-    return exploded.groupBy("lang", "entry_id").agg(
-        F.count(F.lit(1)).alias("count"), F.sum("weight").alias("weight")
+    sums = map_batches(rows.select("lang", "entry_ids", weight.alias("weight")), _sums_of_task, _SUMS)
+    return sums.groupBy("lang", "entry_id").agg(
+        F.sum("count").alias("count"), F.sum("weight").alias("weight")
     )
+
+
+_SUMS = plain(TABLES["counts"])
+
+
+def _sums_of_task(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield a task's sums by language and entry, when all of its rows are read."""
+    totals: dict[str, Longs] = {}  # by language, int64 (2, E so far): count and weight
+    for batch in batches:
+        for lang in batch.column("lang").unique().to_pylist():
+            own = batch.filter(pc.equal(batch.column("lang"), lang))
+            lengths = pc.list_value_length(own.column("entry_ids")).to_numpy(zero_copy_only=False)
+            ids = own.column("entry_ids").flatten().to_numpy(zero_copy_only=False)
+            total = totals[lang] = _grown(totals.get(lang), int(ids.max(initial=-1)) + 1)
+            total[0] += np.bincount(ids, minlength=total.shape[1])
+            np.add.at(total[1], ids, np.repeat(own.column("weight").to_numpy(), lengths))
+    for lang, total in totals.items():
+        found = np.flatnonzero(total[0])
+        columns = [pa.repeat(lang, found.size), found.astype(np.int32), total[0][found], total[1][found]]
+        yield pa.RecordBatch.from_arrays([pa.array(column) for column in columns], schema=_SUMS)
+
+
+def _grown(total: Longs | None, size: int) -> Longs:
+    """Return the sums with room for so many entries, and for more if there was too little: copies stay few."""
+    if total is not None and total.shape[1] >= size:
+        return total
+    grown = np.zeros((2, max(size, 2 * total.shape[1] if total is not None else 1)), dtype=np.int64)
+    if total is not None:
+        grown[:, : total.shape[1]] = total
+    return grown
 
 
 def run(config: RunConfig) -> Record:

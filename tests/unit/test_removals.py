@@ -69,6 +69,28 @@ def test_a_key_is_a_key_of_itself_and_the_short_way_gives_the_long_ways(path: st
     assert split_address(f" {address}#x")[1] == key  # never the short way
 
 
+@pytest.mark.parametrize(
+    "host", ["foo-.tumblr.com", "-foo.tumblr.com", "FOO-.tumblr.com", "a._b-.org", "--.org", "-"]
+)
+def test_a_host_of_hyphens_is_a_host_whichever_way_it_is_read(tmp_path: Path, host: str) -> None:
+    """Sites give their users such hosts, and they answer: what is listed must cover them, however an address is spelled."""
+    endings = ("/a.png", "/a%20b.png", "/a.png?x=%20", "/b/../a.png", ":80/a.png", "./a.png", "/a.png#x")
+    removals = listed(tmp_path / "r.txt", *(f"http://{host}{ending}" for ending in endings))
+    for ending in endings:
+        assert removals.rule_of_url(f"https://{host.lower()}{ending.replace(':80', '')}") == "url", ending
+    domain = listed(tmp_path / "d.txt", "tumblr.com")
+    assert {domain.rule_of_url(f"http://{host}{ending}") for ending in endings} == {
+        "domain" if host.endswith("tumblr.com") else None
+    }
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.from_regex(r"[aB0_-]{1,70}(\.[aB0_-]{1,70}){0,4}", fullmatch=True))
+def test_the_short_and_the_long_way_agree_on_every_host(host: str) -> None:
+    assert split_address(f"http://{host}/a.png") == split_address(f" http://{host}/b/../a.png#x")
+    assert split_address(f"http://{host}/a.png")[0] == host.lower()
+
+
 def test_a_domain_covers_its_subdomains_and_no_neighbour(tmp_path: Path) -> None:
     removals = listed(tmp_path / "r.txt", "Example.ORG", "*.star.kr", "domain:dot.net", ".lead.io")
     for host in (
