@@ -19,8 +19,9 @@ from reportrun import make_run
 from curation import pipeline
 from curation.config import ReportSection, RunConfig
 from curation.removals import NO_REMOVALS
-from curation.report import duplicates, html
-from curation.report.gone import gone_of
+from curation.report import duplicates, html, notebook
+from curation.report.gone import WITHHELD, gone_of
+from curation.report.pictures import bodies
 from curation.schemas import TABLES
 
 Row = dict[str, Any]
@@ -154,3 +155,27 @@ def test_another_list_makes_another_page(config: RunConfig) -> None:
     assert family(config)[0][:12] not in text
     with_list(config, "# nothing")
     assert not [e for e in html.run(listed).data["externals"] if e.get("path") == "run.removals"]
+
+
+@pytest.mark.parametrize("how", ["seal", "list"])
+def test_a_notebook_shows_neither_a_removed_picture_nor_its_texts(
+    config: RunConfig, how: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    download = pipeline.finished(config)["download"]
+    kept, joined = family(config)
+    rows = captions(config, joined, "source_image_id")
+    monkeypatch.setenv(notebook.RUN, str(config.run.path))
+    assert set(bodies(download, [kept, joined])) == {kept, joined}
+    if how == "seal":
+        by_seal(config, rows)
+    else:
+        monkeypatch.setenv(notebook.REMOVALS, by_address(config, rows).run.removals[0])
+    assert set(bodies(download, [kept, joined])) == {kept}
+    out = {row["pair_id"] for row in rows}
+    for stage, name in (("match", "matches"), ("dedup", "rows")):
+        whole = {row["pair_id"]: row["clean_text"] for row in table(config, stage, name)}
+        frame = notebook.drawn(config.run.path / stage / name, ["clean_text"], 10_000)
+        assert list(frame.columns) == ["pair_id", "clean_text"]
+        assert dict(zip(frame.pair_id, frame.clean_text, strict=True)) == {
+            key: WITHHELD if key in out else text for key, text in whole.items()
+        }
