@@ -7,7 +7,7 @@ function: the oracle of `curation.spark.balance.settle`.
 
 # E entries, N rows, M matches of all rows together
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -108,14 +108,21 @@ class Thresholds:
 
 
 def thresholds(
-    counts: Mapping[str, npt.ArrayLike], given: Mapping[str, float], languages: Sequence[str]
+    counts: Mapping[str, npt.ArrayLike],
+    given: Mapping[str, float],
+    languages: Sequence[str],
+    *,
+    budgeted: Collection[str] = (),
 ) -> Thresholds:
     """Return each language's threshold: as configured, else the t that gives its tail the share p.
 
     counts: by language, (E,). given: t by language, one or more; p is the tail's share of the first of `languages` among
-    them. Raises ConfigError, naming the language, where p is 0 or a language has no match at all.
+    them. budgeted: those of them whose t was found for a budget, for the error to name it.
+    Raises ConfigError, naming the language, where p is 0 or a language has no match at all.
     """
     first = next(lang for lang in languages if lang in given)
+    key = f"balance.{'budget' if first in budgeted else 't'}.{first}"
+    at = f"{key}, whose t is {given[first]:g}" if first in budgeted else f"{key} = {given[first]:g}"
     p = t_to_p(counts[first], given[first])
     found = {}
     for lang in languages:
@@ -123,8 +130,7 @@ def thresholds(
             found[lang] = float(given[lang]) if lang in given else p_to_t(counts[lang], p)
         except ConfigError as error:
             raise ConfigError(
-                f"no threshold for {lang!r} from balance.t.{first} = {given[first]:g}: {error}; "
-                f"set balance.t.{lang} or raise balance.t.{first}"
+                f"no threshold for {lang!r} from {at}: {error}; set balance.t.{lang} or raise {key}"
             ) from error
     return Thresholds(p, found, tuple(lang for lang in languages if lang in given))
 

@@ -30,6 +30,8 @@ class BalanceSection:
     budget: dict[str, float] = later(factory=dict)
     """Pairs wanted a language, instead of its t: t is solved so that the expected size is within 0.5 % of it, or is inf where
     the language has fewer. A text of two languages counts in the surer; caps take from it what they take. In both balances.
+    Of this run's own pairs: where it extends earlier runs, the counts that t cuts are those of all, but what was selected of
+    the earlier ones counts towards no budget. A budget that no t meets is warned of, and the nearest t is taken.
     Ko and Gu 2022 mixed by numbers: 708 million Korean pairs, 476 million English.
     """
     one_caption: bool = later(default=False)

@@ -15,10 +15,11 @@ import pyarrow.parquet as pq
 
 from curation.errors import InputError, Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES
-from curation.stage import OpenStage, Record, StageSpec, Tally
+from curation.stage import OpenStage, Record, StageSpec, Tally, file_sha256
 
 SPEC = StageSpec(name="metadata", section="metadata", version=1, run_keys=("languages",))
 UNIT = "entries"
+TABLE_FILE = "entries/entries.parquet"
 _LINE_BREAKS = frozenset("\n\r\v\f\x1c\x1d\x1e\x85\u2028\u2029")
 
 
@@ -159,11 +160,9 @@ def write_lists(stage: OpenStage, lists: Mapping[str, Sequence[Entry]]) -> None:
     stage.notes["lists"] = notes
     (stage.path / "entries").mkdir()
     pq.write_table(
-        entries_table(lists),
-        stage.path / "entries" / "entries.parquet",
-        compression="zstd",
-        row_group_size=ROW_GROUP_ROWS,
+        entries_table(lists), stage.path / TABLE_FILE, compression="zstd", row_group_size=ROW_GROUP_ROWS
     )
+    stage.add_file(TABLE_FILE, file_sha256(stage.path / TABLE_FILE))
 
 
 def entries_table(lists: Mapping[str, Sequence[Entry]]) -> pa.Table:

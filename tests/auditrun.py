@@ -5,18 +5,17 @@ make.
 """
 
 import json
-import struct
-import zlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from tablefiles import note, write, write_checksums
 from tinymanifest import COLOURS, ENGLISH_FORMS, KOREAN, KOREAN_FORMS, SHAPES, draw, encoded
 
-from curation.balance import COIN, WEIGHT_UNIT, entry_prob, thresholds
+from curation.balance import COIN, DRAW, WEIGHT_UNIT, entry_prob, thresholds
 from curation.config import (
     BalanceSection,
     ExtractSection,
@@ -25,16 +24,15 @@ from curation.config import (
     RunConfig,
     RunSection,
 )
-from curation.digest import table_digest
 from curation.errors import Reason
 from curation.ids import bucket, coin, image_id, pair_id
 from curation.language import language_identifier
 from curation.manifest import MANIFEST, SHARDS, shard_name, write_manifest_file
 from curation.match import PairMatcher, load_matcher
-from curation.schemas import TABLES, stable_columns
+from curation.schemas import TABLES
 from curation.shards import RawReader, Sample, write_shard
 from curation.spark import balance, count, dedup, download, embed, extract, manifest, match
-from curation.stage import Ledger, OpenStage, StageSpec, Tally, run_stage
+from curation.stage import Ledger, OpenStage, StageSpec, Tally, file_sha256, run_stage
 from metadata.entries import SPEC as METADATA
 from metadata.entries import Entry, frozen_lists, write_lists
 
@@ -51,13 +49,14 @@ Rows = list[dict[str, Any]]
 def make_run(
     path: Path, *, pictures: int = 90, until: str = "manifest", keep_dropped: bool = False, seed: int = 3, t: float = 8.0,
     rows_per_file: int = 60,
+    options: dict[str, Any] | None = None,
 ) -> RunConfig:  # fmt: skip
     """Make a run up to a stage: two captions a picture, every tenth picture a copy of the one before it."""
     config = RunConfig(
         run=RunSection(path=path, seed=seed, heldout_share=0.1),
         extract=ExtractSection(keep_dropped=keep_dropped),
         match=MatchSection(mode={"en": "metaclip1", "ko": "korean"}, keep_dropped=keep_dropped),
-        balance=BalanceSection(t={"en": t}),
+        balance=BalanceSection(t={"en": t}, **options or {}),
         manifest=ManifestSection(rows_per_file=rows_per_file),
     )
     world = World(config, pictures)
@@ -161,6 +160,8 @@ class World:
             both = zip(numbers, weights, strict=True)
             table += [{"lang": lang, "entry_id": i, "count": n, "weight": w} for i, (n, w) in enumerate(both)]
         write(stage, "counts", table)
+        for file in sorted((stage.path / "counts").glob("*.parquet")):
+            stage.add_file(f"counts/{file.name}", file_sha256(file))
         stage.add(
             Ledger(
                 unit="rows",
@@ -297,12 +298,30 @@ class World:
     def balance_survivors(self, stage: OpenStage) -> None:
         chances = self._chances(stage, self.weights, self.rows, 1.0)
         self.selection = []
-        for row in {row["pair_id"]: row for row in self.rows}.values():
-            final = min(chances[row["pair_id"]], row["keep_prob_wanted"])
-            selected = row["coin"] < final and row["split"] == "train"
-            self.selection.append({"pair_id": row["pair_id"], "keep_prob": final, "selected": selected})
+        pairs = list({row["pair_id"]: row for row in self.rows}.values())
+        final = {row["pair_id"]: min(chances[row["pair_id"]], row["keep_prob_wanted"]) for row in pairs}
+        selected = self._selected(pairs, final)
+        self.selection = [
+            {"pair_id": key, "keep_prob": prob, "selected": key in selected} for key, prob in final.items()
+        ]
         write(stage, "selection", self.selection)
         stage.add(Ledger(unit="pairs", rows_in=len(self.selection), rows_out=len(self.selection)))
+
+    def _selected(self, pairs: Rows, final: dict[str, float]) -> set[str]:
+        """Select by the options' own words: draw a caption, toss, then cap pictures and hosts."""
+        options, left = self.config.balance, [row for row in pairs if row["split"] == "train"]
+        if options.one_caption:
+            left = first_of(left, 1, "image_id", lambda row: coin(row["pair_id"], self.seed, DRAW))
+        left = [row for row in left if row["coin"] < final[row["pair_id"]]]
+
+        def rank(row: dict[str, Any]) -> float:
+            return float(row["coin"] / final[row["pair_id"]])
+
+        left = first_of(left, options.max_per_image, "image_id", rank)
+        left = first_of(
+            [row | {"host": row["url"].split("/")[2]} for row in left], options.max_per_domain, "host", rank
+        )
+        return {row["pair_id"] for row in left}
 
     def manifest(self, stage: OpenStage) -> None:
         captions = [self._caption(row["pair_id"]) | row for row in self.selection]
@@ -360,26 +379,9 @@ class World:
         )
 
 
-def write(stage: OpenStage, table: str, rows: Sequence[dict[str, Any]]) -> None:
-    """Write a table as a stage does, here in two files, and note its digest."""
-    schema = TABLES[table]
-    whole = pa.Table.from_pylist(
-        [{name: row.get(name) for name in schema.names} for row in rows], schema=schema
-    )
-    (stage.path / table).mkdir()
-    half = len(rows) // 2
-    for index, part in enumerate((whole.slice(0, half), whole.slice(half))):
-        pq.write_table(part, stage.path / table / f"part-{index}.parquet")
-    note(stage, table, whole)
-
-
-def note(stage: OpenStage, table: str, rows: pa.Table) -> None:
-    number, digest = table_digest(rows.to_batches(), stable_columns(table))
-    stage.add_table(table, rows=number, digest=digest)
-
-
-def write_checksums(path: Path) -> None:
-    """Write the sums that Spark's file system lays beside a file: 512 bytes a CRC-32."""
-    data = path.read_bytes()
-    sums = [zlib.crc32(data[start : start + 512]) for start in range(0, len(data), 512)]
-    path.with_name(f".{path.name}.crc").write_bytes(b"crc\0" + struct.pack(f">i{len(sums)}I", 512, *sums))
+def first_of(rows: Rows, number: int | None, group: str, rank: Callable[[dict[str, Any]], float]) -> Rows:
+    """Return the first `number` rows of each group by rank, then id; all of them where there is no number."""
+    taken: dict[str, Rows] = {}
+    for row in sorted(rows, key=lambda row: (rank(row), row["pair_id"])):
+        taken.setdefault(row[group], []).append(row)
+    return [row for found in taken.values() for row in found[:number]]

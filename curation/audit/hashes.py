@@ -93,6 +93,10 @@ def _check_table(record: Record, table: str, found: Findings) -> None:
         return
     files = parquet_files(place)
     broken = [path for path in files if not _is_whole(path, where, found)]
+    if any(not _has_hash(record, path) for path in files):
+        found.remark(
+            f"{where}: held by its rows' digest alone, for no hash of its files and no sums of Spark's stand there"
+        )
     columns = stable_columns(form_of(table))
     batches = scan(open_table(place, table), columns) if place.is_dir() else iter(())
     rows, digest = table_digest(batches, columns)
@@ -127,12 +131,21 @@ def _is_whole(path: Path, where: str, found: Findings) -> bool:
     return True
 
 
+def _has_hash(record: Record, path: Path) -> bool:
+    """Whether every byte of a table's file is held: by the record, or by Spark's sums beside it."""
+    return str(path.relative_to(record.path)) in record.data["files"] or _sums_of(path).is_file()
+
+
+def _sums_of(path: Path) -> Path:
+    return path.with_name(f".{path.name}.crc")
+
+
 def changed_blocks(path: Path) -> list[tuple[int, int]]:
     """Return the ranges of bytes, first and last, whose sum is not the one in the file beside it that Spark wrote.
 
     None where there is no such file.
     """
-    sums = path.with_name(f".{path.name}.crc")
+    sums = _sums_of(path)
     if not sums.is_file():
         return []
     data = sums.read_bytes()
@@ -155,8 +168,12 @@ def _blocks(path: Path, size: int) -> Iterator[bytes]:
 
 
 def _check_entries(files: RunFiles, found: Findings) -> None:
-    """Compare the table `entries` with the frozen lists; their scores stand nowhere else, and are not checked."""
+    """Compare the table `entries` with the frozen lists; its scores are held by its file's hash alone."""
     record = files.records["metadata"]
+    if any(not _has_hash(record, path) for path in parquet_files(record.path / "entries")):
+        found.remark(
+            "metadata/entries: an older record has no hash of it; its sources and scores were not checked"
+        )
     for lang, note in record.notes["lists"].items():
         wanted = read_list(record.path / note["file"], note["sha256"])
         table = open_table(record.path / "entries", "entries").to_table(
@@ -212,7 +229,7 @@ def _tell_of_others(files: RunFiles, found: Findings) -> None:
     """Say which files of the stages no record names."""
     for record in files.records.values():
         known = {*named_files(record), record.path / RECORD, record.path / "shards" / "sizes.json"}
-        known |= {path.with_name(f".{path.name}.crc") for path in known}
+        known |= {_sums_of(path) for path in known}
         if record.name == "metadata":
             known |= set(parquet_files(record.path / "entries"))
         others = [

@@ -22,7 +22,7 @@ from curation.domains import hosts_of
 from curation.ids import coins, image_id
 from curation.shards import BLOCK, EXTENSIONS, Sample, sealed
 
-MAX_DECIDED = 20_000_000  # survivors whose caps are derived again in memory, about 400 bytes each
+MAX_DECIDED = 20_000_000  # survivors whose caps are derived again in memory
 _COLUMNS = ("pair_id", "lang", "caption", "image_id", "width", "height", "shard", "offset", "size")
 _MIME = {ending: mime for mime, ending in EXTENSIONS.items()}
 
@@ -116,7 +116,8 @@ def check_options(files: RunFiles, found: Findings) -> None:
         )
         return
     rows, selected = _survivors(files)
-    _, reasons = decide(rows, BalanceSection(**options), seed=config.get("run.seed", 0))
+    seed = config.get("run.seed", files.setting("balance", "run.seed"))  # the record's own where it has one
+    _, reasons = decide(rows, BalanceSection(**options), seed=seed)
     again = np.array([reason is None for reason in reasons])
     for n in np.flatnonzero(again != selected).tolist():
         told = f"{rows.pair_id[n]} is {'' if selected[n] else 'not '}selected, derived again {reasons[n] or 'it is'}"

@@ -69,7 +69,7 @@ def _manifests_of(path: Path) -> tuple[Path, ...]:
     """Return the manifests that the record of a selection names. Raises InputError where one is not there any more."""
     if not is_stage(path):
         return ()
-    found = tuple(Path(item["folder"]) for item in read_record(path).notes.get("manifests", ()))
+    found = tuple((path / item["folder"]).resolve() for item in read_record(path).notes.get("manifests", ()))
     for folder in found:
         if not (folder / MANIFEST).exists():
             raise InputError(f"{path} was selected from {folder}, which holds no {MANIFEST} any more")

@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 
 from curation.ids import coin
 from curation.images import UndecodableImageError, decode
+from curation.report.gone import NOTHING, Gone
 from curation.report.scan import batches, rows_of, short_ids
 from curation.report.visible import visible
 from curation.stage import Record
@@ -50,6 +51,9 @@ class Family:
     captions: list[dict[str, Any]] = field(default_factory=list)
     """The first captions: text, lang, inherited."""
     num_captions: int = 0
+    """Of those that may be shown."""
+    standing: set[str] = field(default_factory=set)
+    """Members of which a caption stands that may be shown."""
 
 
 @dataclass(frozen=True)
@@ -131,13 +135,16 @@ def _members(groups: Path, chosen: set[int]) -> dict[int, Family]:
     return found
 
 
-def add_captions(dedup: Record, shown: list[Family]) -> None:
-    """Add each family's first captions by pair_id, those of its own picture first, and their number."""
+def add_captions(dedup: Record, shown: list[Family], gone: Gone = NOTHING) -> None:
+    """Add each family's first captions by pair_id, those of its own picture first, and their number; none that is removed."""
     by_id = {family.image_id: family for family in shown}
-    columns = ["pair_id", "image_id", "clean_text", "lang", "inherited"]
+    columns = ["pair_id", "image_id", "source_image_id", "url", "clean_text", "lang", "inherited"]
     for row in _rows_of(dedup.path / "rows", columns, "image_id", list(by_id)):
+        if gone and not gone.keeps_caption(row):
+            continue
         family = by_id[row["image_id"]]
         family.num_captions += 1
+        family.standing.add(row["source_image_id"])
         text = visible(row["clean_text"], CAPTION_CHARS)
         kept = {"text": text, "lang": row["lang"], "inherited": row["inherited"], "pair_id": row["pair_id"]}
         family.captions.append(kept)
@@ -145,13 +152,27 @@ def add_captions(dedup: Record, shown: list[Family]) -> None:
         del family.captions[CAPTIONS:]
 
 
-def add_thumbnails(download: Record, shown: list[Family]) -> None:
-    """Add small pictures of each family's first members, where their raw shards are still there and they decode."""
-    wanted = {image_id for family in shown for image_id, _, _ in family.members}
-    columns = ["image_id", "raw_shard", "raw_offset", "bytes"]
+def is_gone(family: Family, gone: Gone) -> bool:
+    """Say whether a family must not be shown: no caption that came with its picture stands, as when a manifest is sealed."""
+    return bool(gone) and family.image_id not in family.standing
+
+
+def add_thumbnails(download: Record, shown: list[Family], gone: Gone = NOTHING) -> None:
+    """Add small pictures of each family's first members, where their raw shards are still there and they decode.
+
+    None that is removed, or that no address is left for; `add_captions` comes before.
+    """
+    wanted = {
+        image_id
+        for family in shown
+        for image_id, _, _ in family.members
+        if gone.keeps_picture(image_id, family.standing)
+    }
+    columns = ["url", "image_id", "raw_shard", "raw_offset", "bytes"]
     places = {
         row["image_id"]: row
         for row in _rows_of(download.path / "outcomes", columns, "image_id", sorted(wanted))
+        if gone.keeps_address(row["url"])
     }
     for family in shown:
         for image_id, _, cosine in family.members:

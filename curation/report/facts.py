@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from curation.config import RunConfig
+from curation.missed import missed_budgets
 from curation.report.entries import EntryCounts
 from curation.report.flow import ledger_of
 from curation.report.training import mean_recall, spread
@@ -115,12 +116,27 @@ def thresholds(records: Mapping[str, Record], languages: tuple[str, ...]) -> lis
     rows = []
     for lang in (lang for lang in languages if lang in notes["t"]):
         t, given = notes["t"][lang], lang in notes["t_given"]
+        budget = notes.get("budget", {}).get("languages", {}).get(lang)
+        how = (
+            "given in the configuration" if given else "derived: the count at which the tail has the share p"
+        )
+        if budget:
+            how = f"found for a budget of {budget['wanted'] / notes['margin']:,.0f} of this run's own pairs"
         rows.append({
-            "lang": name_of(lang), "t": threshold(t), "with_margin": threshold(float(t) * notes["margin"]),
-            "how": "given in the configuration" if given else "derived: the count at which the tail has the share p",
+            "lang": name_of(lang), "t": threshold(t), "with_margin": threshold(float(t) * notes["margin"]), "how": how,
             "later": threshold(later["t"].get(lang)) if later else "-",
         })  # fmt: skip
     return rows
+
+
+def missed(records: Mapping[str, Record]) -> list[dict[str, str]]:
+    """Return a row a stage and language whose budget is not met, with what is said of it."""
+    return [
+        {"stage": name, "lang": lang, "said": said}
+        for name in ("balance", "balance-survivors")
+        if name in records
+        for lang, said in missed_budgets(records[name].notes).items()
+    ]
 
 
 def lists(config: RunConfig, records: Mapping[str, Record]) -> list[dict[str, Any]]:

@@ -12,12 +12,14 @@ from curation import pipeline
 from curation.canonical import sha256_json
 from curation.config import RunConfig
 from curation.errors import MissingExtraError
+from curation.removal_files import load_removals
+from curation.removals import Removals
 from curation.report import facts, publish
 from curation.report.sections import gather
 from curation.report.visible import visible
 from curation.stage import OpenStage, Record, StageSpec, file_sha256, read_record, run_stage, write_atomically
 
-SPEC = StageSpec(name="report", section="report", version=2, run_keys=("languages", "seed"))
+SPEC = StageSpec(name="report", section="report", version=3, run_keys=("languages", "seed"))
 PAGE = "report.html"
 
 
@@ -31,9 +33,10 @@ def run(config: RunConfig) -> Record:
     ]
     if other:
         externals.append({"compared": config.report.compare.name, "record": sha256_json(other.data)})  # type: ignore[union-attr]
-    externals += publish.external(config)
+    removals = load_removals(config.run.removals)
+    externals += publish.external(config) + removals.external()
     remade = replace(config, run=replace(config.run, on_existing="overwrite"))
-    return run_stage(remade, SPEC, lambda stage: _write(stage, records, other), externals=externals)
+    return run_stage(remade, SPEC, lambda stage: _write(stage, records, other, removals), externals=externals)
 
 
 def _compared(config: RunConfig) -> Record | None:
@@ -41,9 +44,9 @@ def _compared(config: RunConfig) -> Record | None:
     return read_record(config.report.compare / "evaluate") if config.report.compare else None
 
 
-def _write(stage: OpenStage, records: Mapping[str, Record], other: Record | None) -> None:
+def _write(stage: OpenStage, records: Mapping[str, Record], other: Record | None, removals: Removals) -> None:
     template = _template()
-    context = gather(stage.config, records, other)
+    context = gather(stage.config, records, other, removals)
     page = template.render(context)
     write_atomically(stage.path / PAGE, page)
     stage.add_file(PAGE, file_sha256(stage.path / PAGE))
@@ -59,7 +62,7 @@ def _write(stage: OpenStage, records: Mapping[str, Record], other: Record | None
 def render(config: RunConfig, records: Mapping[str, Record], other: Record | None = None) -> str:
     """Return the page as text. other: the evaluation of a run to compare with. Raises MissingExtraError."""
     template = _template()  # before the tables are read: jinja2 may be missing
-    return str(template.render(gather(config, records, other)))
+    return str(template.render(gather(config, records, other, load_removals(config.run.removals))))
 
 
 def _template() -> Any:

@@ -16,7 +16,9 @@ from curation import pipeline
 from curation.config import RunConfig, RunSection
 from curation.errors import StageError
 from curation.ids import coins
+from curation.removal_files import load_removals
 from curation.report import fonts
+from curation.report.gone import NOTHING, TEXTS, Gone, gone_of, with_keys, withhold
 from curation.report.plots import ACCENT, COLOURS, GREY, INK
 from curation.report.scan import batches, rows_of
 from curation.report.visible import visible
@@ -25,6 +27,7 @@ from metadata.entries import frozen_lists, read_list
 
 RUN = "BICURATE_RUN"  # the environment variable that names another run
 DEMO = Path("../runs/demo")  # from the folder of the notebooks
+REMOVALS = "BICURATE_REMOVALS"  # that of removal lists, as in `[run] removals`, with ":" between them
 DRAWN = "notebook"  # the purpose of the coin that draws rows
 TEXT_CHARS = 90  # of a text in a table
 
@@ -43,6 +46,15 @@ def open_run(*stages: str) -> dict[str, Record]:
         )
     print(f"run {path.resolve().name}: {', '.join(records)}")
     return records
+
+
+def gone_at(run: Path, image_ids: Sequence[str] | None = None) -> Gone:
+    """Return what must not be shown of a run, and of the one that BICURATE_RUN names: of some pictures, or of all.
+
+    It is what the seal left out, and what the lists of BICURATE_REMOVALS name.
+    """
+    listed = [part for part in os.environ.get(REMOVALS, "").split(os.pathsep) if part]
+    return gone_of((run, Path(os.environ.get(RUN) or DEMO)), load_removals(listed), image_ids)
 
 
 def languages_of(records: dict[str, Record]) -> dict[str, str]:
@@ -107,16 +119,19 @@ def drawn(
 ) -> pd.DataFrame:
     """Return about `number` rows of a table's directory, sorted by `key`: all of a smaller one, else those of the smallest coins.
 
-    Rows of equal keys come together or not at all. `attrs["share"]` of the frame is the share that was drawn.
+    Rows of equal keys come together or not at all. `attrs["share"]` of the frame is the share that was drawn. Of a removed pair
+    the row stays, so that numbers are those of the table, and its texts are `gone.WITHHELD`.
     """
     share = min(1.0, number / max(1, rows_of(table)))
     names = list(dict.fromkeys([key, *columns]))
     parts = [pa.table({name: pa.array([], pa.string()) for name in names}).to_pandas()]
-    for batch in batches(table, names):
+    gone = gone_at(table.parent.parent) if set(names) & set(TEXTS) else NOTHING
+    asked = list(dict.fromkeys([*names, *with_keys(table)])) if gone else names
+    for batch in batches(table, asked):
         some = batch
         if share < 1:
             some = batch.filter(pa.array(coins(batch.column(key).to_pylist(), seed, DRAWN) < share))
-        parts.append(some.to_pandas())
+        parts.append(withhold(some, gone).select(names).to_pandas())
     filled = [part for part in parts if len(part)] or parts[:1]
     frame: pd.DataFrame = pd.concat(filled, ignore_index=True).sort_values(
         key, kind="stable", ignore_index=True

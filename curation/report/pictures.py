@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from curation.ids import coins
 from curation.images import UndecodableImageError, decode
-from curation.report.notebook import DRAWN
+from curation.report.notebook import DRAWN, gone_at
 from curation.report.scan import batches, rows_of
 from curation.stage import Record
 
@@ -30,13 +30,20 @@ Shown = tuple[
 
 
 def bodies(download: Record, image_ids: Iterable[str]) -> dict[str, bytes]:
-    """Return the bytes of pictures by image_id, as they were fetched; those whose raw shards are gone are left out."""
-    wanted = pa.array(sorted(set(image_ids)), pa.string())
+    """Return the bytes of pictures by image_id, as they were fetched; those whose raw shards are gone are left out.
+
+    Left out too is what was removed: what a list of BICURATE_REMOVALS names, and own pictures of pairs that the seal left out.
+    """
+    asked = sorted(set(image_ids))
+    gone = gone_at(download.path.parent, asked)
+    wanted = pa.array([image_id for image_id in asked if gone.keeps_picture(image_id, ())], pa.string())
     found: dict[str, bytes] = {}
-    for batch in batches(download.path / "outcomes", ["image_id", "raw_shard", "raw_offset", "bytes"]):
+    columns = ["url", "image_id", "raw_shard", "raw_offset", "bytes"]
+    for batch in batches(download.path / "outcomes", columns):
         for row in batch.filter(pc.is_in(batch.column("image_id"), value_set=wanted)).to_pylist():
             file = download.path / "raw" / (row["raw_shard"] or "")
-            if row["image_id"] not in found and file.is_file() and 0 < row["bytes"] <= MAX_BODY:
+            readable = file.is_file() and 0 < row["bytes"] <= MAX_BODY
+            if row["image_id"] not in found and readable and gone.keeps_address(row["url"]):
                 with file.open("rb") as shard:
                     shard.seek(row["raw_offset"])
                     found[row["image_id"]] = shard.read(row["bytes"])

@@ -5,6 +5,7 @@ Reads matches and counts of a run (or its parent); with --learn, also what survi
 
 import json
 import math
+import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass
 from pathlib import Path
@@ -133,9 +134,14 @@ def _asked(options: PlanOptions) -> Asked:
     match, count = (read_record(_place(run, config.run.parent, stage)) for stage in ("match", "count"))
     balance = _place(run, config.run.parent, "balance")
     section = config.balance
-    if options.config is None and (balance / RECORD).is_file():
+    if not _has_balance(options.config) and (balance / RECORD).is_file():
         section = _section(read_record(balance).data["config"])
     return Asked(path, tuple(match.data["config"]["run.languages"]), section, match, count)
+
+
+def _has_balance(config: Path | None) -> bool:
+    """Return whether a TOML file says anything of the balance: else the run's own thresholds stand, not the defaults."""
+    return config is not None and "balance" in tomllib.loads(config.read_text(encoding="utf-8"))
 
 
 def _section(recorded: Mapping[str, Any]) -> BalanceSection:

@@ -5,6 +5,7 @@ from typing import Any
 
 from curation import pipeline
 from curation.config import RunConfig
+from curation.removals import NO_REMOVALS, Removals
 from curation.report import domains, duplicates, facts, flow, fonts, languages, pairs, plots, sizes, training
 from curation.report.entries import (
     EntryCounts,
@@ -16,6 +17,7 @@ from curation.report.entries import (
     sources_of,
     texts_of,
 )
+from curation.report.gone import gone_of
 from curation.report.visible import visible
 from curation.stage import Record
 
@@ -28,8 +30,10 @@ REPORT = "report"
 CAPS = ("one_caption", "max_per_image", "max_per_domain")
 
 
-def gather(config: RunConfig, records: Records, other: Record | None) -> dict[str, Any]:
-    """Return the template's variables. other: the evaluation of a run to compare with."""
+def gather(
+    config: RunConfig, records: Records, other: Record | None, removals: Removals = NO_REMOVALS
+) -> dict[str, Any]:
+    """Return the template's variables. other: the evaluation of a run to compare with. removals: what must not be shown."""
     langs = config.run.languages
     counts = entry_counts(records, langs)
     by_language = _languages(config, records)
@@ -40,7 +44,7 @@ def gather(config: RunConfig, records: Records, other: Record | None) -> dict[st
         "hangul_font": fonts.hangul_font() if counts else None,
         "matches": _matches(config, records), "chances": _chances(records),
         "domains": domains.domains(records, DOMAINS), "sizes": sizes.sizes(records),
-        "duplicates": _duplicates(config, records), "training": _training(config, records, other),
+        "duplicates": _duplicates(config, records, removals), "training": _training(config, records, other),
         "sources": _sources(config, records),
     }  # fmt: skip
 
@@ -51,6 +55,7 @@ def _about(config: RunConfig, records: Records, counts: Mapping[str, EntryCounts
         "name": config.run.path.resolve().name, "languages": langs, "seed": config.run.seed,
         "heldout_share": config.run.heldout_share, "parent": config.run.parent and config.run.parent.resolve().name,
         "headline": facts.headline(records, langs), "thresholds": facts.thresholds(records, langs),
+        "missed": facts.missed(records),
         "balance": records["balance"].notes if "balance" in records else None, "lists": facts.lists(config, records),
         "versions": facts.versions(records),
         "absent": [name for name in pipeline.STAGES if name not in records and name != REPORT],
@@ -125,20 +130,25 @@ def _chances(records: Records) -> list[dict[str, Any]]:
     return rows
 
 
-def _duplicates(config: RunConfig, records: Records) -> dict[str, Any] | None:
+def _duplicates(config: RunConfig, records: Records, removals: Removals) -> dict[str, Any] | None:
     if "dedup" not in records:
         return None
     dedup, number = records["dedup"], config.report.max_examples
     a_size = min(duplicates.A_SIZE, number)
     found, largest = duplicates.families(dedup, number, a_size=a_size, seed=config.run.seed)
-    every = {family.image_id: family for size in found for family in size.examples} | {
-        f.image_id: f for f in largest
-    }
-    duplicates.add_captions(dedup, list(every.values()))
+    every = {f.image_id: f for f in (*(f for size in found for f in size.examples), *largest)}
+    members = [image_id for family in every.values() for image_id, _, _ in family.members]
+    sealed = (records["manifest"].path.parent,) if "manifest" in records else ()
+    gone = gone_of(sealed, removals, [*every, *members])
+    duplicates.add_captions(dedup, list(every.values()), gone)
+    shown = {key: family for key, family in every.items() if not duplicates.is_gone(family, gone)}
     if "download" in records:
-        duplicates.add_thumbnails(records["download"], list(every.values()))
+        duplicates.add_thumbnails(records["download"], list(shown.values()), gone)
+    for size in found:
+        size.examples[:] = [family for family in size.examples if family.image_id in shown]
     return {
-        "sizes": found, "families": largest, "pictures": sum(size.pictures for size in found),
+        "sizes": found, "families": [family for family in largest if family.image_id in shown],
+        "withheld": len(every) - len(shown), "pictures": sum(size.pictures for size in found),
         "captions": flow.ledger_of(records, "dedup", "captions"),
         "inherited": dedup.notes.get("captions", {}).get("inherited"),
         "threshold": dedup.data["config"].get("threshold"), "rules": dedup.notes.get("groups", {}).get("rules", {}),

@@ -7,17 +7,20 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from curation.missed import missed_budgets
 from curation.stage import Record
 
 
 def print_record(record: Record, console: Console) -> None:
-    """Print a stage's record: a line that says where it is, then a row a unit."""
+    """Print a stage's record: a line that says where it is, then a row a unit, then the budgets that are not met."""
     state = "already done" if record.skipped else f"{record.data['seconds']:.1f} s"
     console.print(
         f"[bold]{record.name}[/bold]  {escape(shown(record.path))}  [dim]{state}[/dim]", highlight=False
     )
     if record.ledgers:
         console.print(ledger_table(record.ledgers))
+    for lang, sentence in missed_budgets(record.notes).items():
+        console.print(f"[yellow]balance.budget.{escape(lang)}[/yellow]: {escape(sentence)}", highlight=False)
 
 
 def ledger_table(ledgers: list[dict[str, Any]]) -> Table:

@@ -74,7 +74,7 @@ def verify(options: VerifyOptions) -> Findings:
     sample = decisions.Sample(files, found, share=options.share, seed=options.seed)
     with _progress(found, decisions.work_of(files), "rows"):
         decisions.check_decisions(sample)
-    if files.has("dedup", "balance-survivors"):
+    if files.has("balance", "dedup", "balance-survivors"):
         with found.guarded("balance-survivors/selection"):
             sealed.check_options(files, found)
     if files.has("manifest"):

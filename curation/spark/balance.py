@@ -66,7 +66,7 @@ def _probs(
         budgeted = within_budget(rows, counts, section, languages, seed=seed, margin=margin)
         stage.notes["budget"] = budgeted.as_json()
         given |= {lang: item.t for lang, item in budgeted.solved.items()}
-    found: Thresholds = thresholds(counts, given, languages)
+    found: Thresholds = thresholds(counts, given, languages, budgeted=section.budget)
     stage.notes |= {
         "p": found.p, "t": {lang: str(t) if np.isinf(t) else t for lang, t in found.t.items()},
         "t_given": [lang for lang in found.given if lang not in section.budget], "margin": margin,

@@ -20,12 +20,10 @@ from curation.spark import columns
 from curation.spark.chances import expected_sizes
 
 Reals = npt.NDArray[np.float64]
-SAMPLE_ROWS = (
-    1_000_000  # some hundred megabytes in the driver, and an error of 0.1 to 0.3 % before it is corrected
-)
+SAMPLE_ROWS = 1_000_000  # rows in the driver; the sample's error is corrected over all rows
 TINY = 2.0**-20  # pairs, where a sum over all rows is 0
 _READ = ("pair_id", "lang", "lang_score", "mixed", "entry_ids")
-CORRECTIONS = 4  # passes over all rows; one serves, since the sample's relative error barely moves with t
+CORRECTIONS = 4  # passes over all rows at the most
 
 
 @dataclass(frozen=True)

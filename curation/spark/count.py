@@ -24,7 +24,7 @@ from curation.spark import columns
 from curation.spark.batches import map_batches, plain
 from curation.spark.session import get_session
 from curation.spark.stage import measure, read_table
-from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage
+from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, run_stage
 from metadata.entries import frozen_lists
 
 Longs = npt.NDArray[np.int64]
@@ -135,12 +135,9 @@ def _write(stage: OpenStage, rows_in: int, kept: DataFrame, others: Sequence[Rec
 def _write_counts(stage: OpenStage, name: str, table: pa.Table, spark: SparkSession) -> None:
     schema = plain(TABLES["counts"]).with_metadata({"schema_version": str(SCHEMA_VERSION)})
     (stage.path / name).mkdir()
-    pq.write_table(
-        table.cast(schema),
-        stage.path / name / "counts.parquet",
-        compression="zstd",
-        row_group_size=ROW_GROUP_ROWS,
-    )
+    file = f"{name}/counts.parquet"
+    pq.write_table(table.cast(schema), stage.path / file, compression="zstd", row_group_size=ROW_GROUP_ROWS)
+    stage.add_file(file, file_sha256(stage.path / file))
     written = read_table(spark, stage.path, "counts", name=name)
     rows, digest = measure(written, stable_columns("counts"))
     stage.add_table(name, rows=rows, digest=digest)

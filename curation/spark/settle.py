@@ -1,7 +1,8 @@
 """What becomes of each survivor in a selection: `curation.balance.decide` as column expressions. Part of stage balance-survivors.
 
-Rows of a picture or of a host must meet for its cap. A host may hold a third of the web, so that its rows first meet in parts
-by pair_id, and only those that are first in their part meet all: no task gets more than `PARTS` times the cap of them.
+Rows of a picture or of a host must meet for its cap. A host may hold a third of the web, so that its rows first meet in `PARTS`
+parts by pair_id, and then only those that are first in their part meet all. In the first pass a part of a host has all of its rows
+that fall there, about one in `PARTS`; in the second no more than `PARTS` times the cap meet.
 """
 
 from pyspark.sql import Column, DataFrame, Window

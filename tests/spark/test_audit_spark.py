@@ -12,9 +12,12 @@ from pyspark.sql import SparkSession
 from curation import pipeline
 from curation.audit.files import RunFiles
 from curation.audit.find import find_pairs
+from curation.audit.findings import Findings
+from curation.audit.hashes import check_hashes
 from curation.audit.life import life_of
 from curation.cli import main
 from curation.config import BalanceSection, RunConfig
+from curation.ids import coin
 from curation.report.verify import VerifyOptions, verify
 from curation.spark.selection import SelectOptions, select
 
@@ -41,6 +44,26 @@ def test_one_changed_byte_anywhere_in_sparks_own_files_is_found(sealed: RunConfi
         file.write_bytes(whole[:position] + bytes([whole[position] ^ 4]) + whole[position + 1 :])
         told = [fault for fault in faults_of(copy) if file.name in fault]
         assert any("were changed" in fault for fault in told)
+
+
+def test_one_changed_byte_of_the_tables_that_are_no_sparks_is_found(
+    sealed: RunConfig, tmp_path: Path
+) -> None:
+    copy = Path(shutil.copytree(sealed.run.path, tmp_path / "run"))
+    for name in (
+        "count/counts/counts.parquet",
+        "count-survivors/counts/counts.parquet",
+        "metadata/entries/entries.parquet",
+    ):
+        file = copy / name
+        whole = file.read_bytes()
+        for n in range(8):
+            position = int(coin(f"{name}{n}", 0, "flip") * len(whole))
+            file.write_bytes(whole[:position] + bytes([whole[position] ^ 1]) + whole[position + 1 :])
+            found = Findings()
+            check_hashes(RunFiles(copy), found)
+            assert any(fault.where == name for fault in found.faults), position
+        file.write_bytes(whole)
 
 
 def test_caps_and_draws_are_derived_again_and_why_names_them(

@@ -1,5 +1,6 @@
 """The selection on Spark is that of `curation.balance.decide`, whatever is asked for; and no row travels by its entries."""
 
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stdout
@@ -18,6 +19,7 @@ from curation.balance import COIN, Survivors, decide, entry_prob
 from curation.config import BalanceSection, RunConfig, RunSection
 from curation.domains import host_of
 from curation.errors import Reason
+from curation.missed import NO_FEWER, missed_budgets
 from curation.plan import TOLERANCE
 from curation.schemas import TABLES
 from curation.spark import budget, columns
@@ -146,6 +148,32 @@ def test_a_budget_is_met_in_each_language_from_all_rows_and_from_a_sample(
     assert over.as_json()["languages"]["ko"]["t"] == "inf"  # type: ignore[index]
 
 
+def test_a_budget_is_of_the_runs_own_pairs_where_it_extends_earlier_runs(spark: SparkSession) -> None:
+    """The counts are those of all crawls, the size is that of this one: each crawl gets its budget."""
+    rows = matches(spark).cache()
+    own = rows.where(F.pmod(F.xxhash64("pair_id"), F.lit(2)) == 0)
+    section = BalanceSection(budget={"en": 40.0, "ko": 30.0})
+    both = counts_of(rows)
+    found = budget.within_budget(own, both, section, ("en", "ko"), seed=0, margin=1.0)
+    ts = {lang: item.t for lang, item in found.solved.items()}
+    probs = {lang: entry_prob(both[lang], ts[lang]) for lang in both}
+    for lang, pairs in section.budget.items():
+        assert expected_sizes(own, probs)[lang] == pytest.approx(pairs, rel=TOLERANCE)
+        assert expected_sizes(rows, probs)[lang] > 1.5 * pairs  # those of the earlier crawl come on top
+    alone = budget.within_budget(own, counts_of(own), section, ("en", "ko"), seed=0, margin=1.0)
+    assert all(ts[lang] > alone.solved[lang].t for lang in ts)
+    assert "this run's own pairs" in " ".join(inspect.getsource(BalanceSection).split())
+
+
+def test_a_budget_that_no_t_meets_is_in_the_record_and_is_said(spark: SparkSession, tmp_path: Path) -> None:
+    rows = matches(spark, drawn=True).cache()
+    section = BalanceSection(budget={"en": 400.0, "ko": 1.0})
+    config = RunConfig(run=RunSection(path=tmp_path), balance=section)
+    stage = OpenStage(config, SPEC_SURVIVORS, tmp_path, {})
+    select_rows(stage, rows, counts_of(rows), section, seed=0)
+    assert missed_budgets(stage.notes)["ko"].endswith(NO_FEWER)
+
+
 def test_a_selection_within_a_budget_says_what_it_expects_and_why_the_others_are_not_in_it(
     spark: SparkSession, tmp_path: Path
 ) -> None:
@@ -208,8 +236,9 @@ def test_no_row_travels_by_its_entries_in_a_balance(spark: SparkSession) -> None
     # Counting does shuffle by entry: what each task has added up already, at most a row an entry of each.
     above, _, below = counted.partition("Exchange hashpartitioning(lang")
     assert "entry_id" in below.splitlines()[0]
-    assert "partial_count(1)" in below
-    assert "partial_count" not in above
+    assert "MapInArrow" in below
+    assert "MapInArrow" not in above
+    assert "Generate explode" not in counted  # no match is a row
 
 
 def test_a_host_of_most_rows_meets_in_parts(pairs: DataFrame, spark: SparkSession) -> None:

@@ -179,6 +179,18 @@ def test_what_saturates_is_said(small: Small, capsys: pytest.CaptureFixture[str]
     assert "the largest there is" in capsys.readouterr().out
 
 
+def test_a_toml_file_without_a_balance_leaves_the_runs_own_thresholds(
+    small: Small, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The default of 20,000 would keep everything, and nobody asked for it."""
+    file = tmp_path / "run.toml"
+    file.write_text("[run]\nseed = 3\n")
+    assert planned(capsys, small, "--config", str(file)) == planned(capsys, small)
+    file.write_text("[balance]\nt = { en = 4.0 }\nmargin = 2.0\n")
+    found = planned(capsys, small, "--config", str(file))
+    assert (found["given"], found["margin"]) == ({"en": 4.0}, 2.0)
+
+
 def test_losses_are_learned_of_an_earlier_run(small: Small, capsys: pytest.CaptureFixture[str]) -> None:
     found = planned(capsys, small, "--learn", str(small.config.run.path))
     for lang in LANGUAGES:

@@ -143,6 +143,17 @@ def test_what_is_shown_fits_a_terminal_and_what_is_hostile_does_not_steer_it(
     assert max(len(line) for line in shown.splitlines() if "://" not in line) <= 80
 
 
+def test_the_option_that_left_a_pair_out_is_named(tmp_path: Path) -> None:
+    make_run(tmp_path / "run", options={"one_caption": True, "max_per_domain": 3})
+    files, ends = RunFiles(tmp_path / "run"), set()
+    for row in table(tmp_path / "run", MAIN):
+        found = life_of(files, Pair(row["pair_id"], row["url"], row["text"]))
+        assert not [remark for step in found.steps for remark in step.remarks]
+        assert (found.verdict == "in the manifest, selected") == row["selected"]
+        ends.add(found.verdict.rpartition(": ")[2])
+    assert {"not_chosen", "over_domain_cap"} <= ends
+
+
 def test_a_number_that_was_changed_is_said_to_differ(run: Path, tmp_path: Path) -> None:
     copy = Path(shutil.copytree(run, tmp_path / "run"))
     place = copy / "balance-survivors/selection/part-0.parquet"
