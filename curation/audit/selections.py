@@ -6,7 +6,6 @@ A selection is what a manifest's column `selected` says, or a table of selected 
 
 # E entries
 
-import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
