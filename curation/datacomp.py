@@ -1,10 +1,12 @@
 """Selections in DataComp's form: a sorted `.npy` of dtype `u8,u8`, a selected sample an element. Used by `curate balance --manifest`.
 
 DataComp (Gadre et al. 2023) names a sample by a uid of 128 bits, written as 32 hex digits, and a subset by the two halves of
-each, the higher first, in ascending order; its resharder looks uids up by bisection, so that the order matters. A `pair_id` is
-32 hex digits too: it is the uid.
+each, the higher first, in ascending order; its readers look uids up by bisection, so that the order matters. A `pair_id` is
+32 hex digits too: it is the uid here. DataComp's resharder takes the uid of a tar sample from the key `uid` of its JSON; a sample
+of our shards is a picture with several pairs, and has none: join by pair_id with the manifest instead.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,29 +21,27 @@ from curation.shards import replaced
 
 UID = np.dtype("<u8,<u8")  # what `numpy.dtype("u8,u8")` is on every machine that numpy is built for today
 UID_HEX_DIGITS = 32
-_NPY_VERSION = (1, 0)
+_UID_TEXT = re.compile(f"[0-9a-f]{{{UID_HEX_DIGITS}}}")
 Uids = npt.NDArray[np.void]
 
 
 def to_uids(pair_ids: pa.StringArray) -> Uids:
     """Return ids of 32 hex digits as pairs of whole numbers, UID (N,). Raises InputError where one has another form."""
-    text = b"".join(item.encode() for item in pair_ids.to_pylist())
-    try:
-        data = bytes.fromhex(text.decode())
-    except ValueError as error:
-        raise InputError(f"an id is not of hex digits: {error}") from error
-    if len(text) != UID_HEX_DIGITS * len(pair_ids) or len(data) * 2 != len(text):
+    ids = pair_ids.to_pylist()
+    odd = next((item for item in ids if not _UID_TEXT.fullmatch(item)), None)
+    if odd is not None:
         raise InputError(
-            f"DataComp's uids have {UID_HEX_DIGITS} hex digits; some of these {len(pair_ids)} ids have not"
+            f"{odd!r} is no uid of DataComp's: these have {UID_HEX_DIGITS} hex digits in lower case"
         )
+    data = bytes.fromhex("".join(ids))
     return np.frombuffer(data, dtype=">u8,>u8").astype(UID)
 
 
-def to_pair_ids(uids: Uids) -> pa.StringArray:
+def to_pair_ids(uids: Uids) -> pa.LargeStringArray:
     """Return pairs of whole numbers as ids of 32 hex digits, in lower case; the inverse of `to_uids`."""
     text = uids.astype(">u8,>u8").tobytes().hex().encode()
-    offsets = np.arange(len(uids) + 1, dtype=np.int32) * UID_HEX_DIGITS
-    return pa.StringArray.from_buffers(len(uids), pa.py_buffer(offsets), pa.py_buffer(text))
+    offsets = np.arange(len(uids) + 1, dtype=np.int64) * UID_HEX_DIGITS
+    return pa.LargeStringArray.from_buffers(len(uids), pa.py_buffer(offsets), pa.py_buffer(text))
 
 
 def write_subset(path: Path, batches: Iterable[pa.StringArray], rows: int) -> None:
@@ -69,7 +69,7 @@ def write_subset(path: Path, batches: Iterable[pa.StringArray], rows: int) -> No
             raise InputError(f"{rows} ids were announced, {written} came")
 
 
-def read_subset(path: Path) -> pa.StringArray:
+def read_subset(path: Path) -> pa.LargeStringArray:
     """Return the ids of a subset file, as 32 hex digits in ascending order; DataComp's own files may repeat an id.
 
     Raises InputError that names the file where it is not an array of UID, or not sorted.

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from curation.canonical import as_record
 from curation.config import RunConfig
 from curation.errors import ConfigError, StageError
-from curation.stage import RECORD, Record, locate, read_record
+from curation.stage import RECORD, Record, file_sha256, locate, read_record
 
 OWN = "own"  # the table of a run's own counts, where `counts` is a sum
 _ORDER = [("lang", "ascending"), ("entry_id", "ascending")]
@@ -123,6 +123,10 @@ def _require_same(config: RunConfig, run: EarlierRun, lists: Mapping[str, str]) 
     ours |= {"run.languages": shared["languages"], "run.seed": shared["seed"]}
     theirs["run.heldout_share"] = run.count.data["config"]["run.heldout_share"]
     ours["run.heldout_share"] = shared["heldout_share"]
+    theirs["lid_model"] = next(
+        (item["sha256"] for item in run.match.data["externals"] if "sha256" in item), None
+    )
+    ours["lid_model"] = file_sha256(config.match.lid_model) if config.match.lid_model else None
     for lang in sorted({*lists, *run.match.notes["lists"]}):
         theirs[f"entry list {lang}"] = run.match.notes["lists"].get(lang)
         ours[f"entry list {lang}"] = lists.get(lang)

@@ -78,7 +78,14 @@ def open_sealed(folder: Path) -> Sealed:
 
 
 def same_for_all(manifests: Sequence[Sealed]) -> None:
-    """Raise ConfigError unless ids of entries mean the same in all manifests, as far as that is known."""
+    """Raise ConfigError unless ids of entries mean the same in all manifests, and one coin drew all, as far as that is known.
+
+    Of two coins, a pair that both might have drawn and one did would have another chance than its row says.
+    """
+    seeds = {item.drawn["seed"]: item.folder for item in manifests if "seed" in item.drawn}
+    if len(seeds) > 1:
+        named = ", ".join(f"{folder} with seed {seed}" for seed, folder in sorted(seeds.items()))
+        raise ConfigError(f"the manifests were drawn by different coins ({named}): select from each alone")
     known = [(item.folder, item.drawn["lists"]) for item in manifests if "lists" in item.drawn]
     for folder, lists in known[1:]:
         first, expected = known[0]

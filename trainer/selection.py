@@ -41,6 +41,6 @@ def is_of_several(selection: Path, folder: Path) -> bool:
     named = read_record(place).notes.get("manifests", ())
     own = read_record(folder).digest
     if named and own not in {item["digest"] for item in named}:
-        folders = ", ".join(item["folder"] for item in named)
+        folders = ", ".join(str((place / item["folder"]).resolve()) for item in named)
         raise InputError(f"{selection} was made from {folders}, not from what {folder} holds now")
     return len(named) > 1

@@ -5,6 +5,7 @@ the run's own selection. The work is `curation.spark.selection`'s.
 """
 
 import json
+import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, make_dataclass, replace
 from pathlib import Path
@@ -41,7 +42,9 @@ class _Told:
     """Where settings come from, and how the answer is printed."""
 
     config: Path | None = None
-    """A TOML file whose [balance] and [spark] are taken, instead of the run's own; options given here win over it."""
+    """A TOML file whose [balance], if it has one, is taken instead of the run's own, with its [spark] and run.removals; options
+    given here win over it.
+    """
     json: bool = False
     """Print the record as JSON instead of a table."""
     dry_run: bool = False
@@ -50,7 +53,7 @@ class _Told:
 
 def main(args: Sequence[str], console: Console) -> int:
     """Run the verb; return the exit status."""
-    told, options, section, spark = _parse(list(args))
+    told, options, section, spark = parse(list(args))
     if told.dry_run:
         print(json.dumps({"options": asdict(options), "balance": asdict(section)}, indent=1, default=str))
         return 0
@@ -76,16 +79,20 @@ def _values(args: Sequence[str], name: str) -> list[str]:
     return found
 
 
-def _parse(args: list[str]) -> tuple[_Told, SelectOptions, BalanceSection, SparkSection]:
+def parse(args: list[str]) -> tuple[_Told, SelectOptions, BalanceSection, SparkSection]:
+    """Return what the arguments, a TOML file and the manifests' own records say, in this order of weight.
+
+    Raises ConfigError where none says with which t or budget.
+    """
     sealed = [open_sealed(Path(place)) for place in _values(args, "manifest")]
     given = _values(args, "config")
     config = load(Path(given[-1])) if given else RunConfig()
     own = next((item.section for item in sealed if item.section), None)
-    base = config.balance if given else own
+    base = config.balance if given and _has_table(Path(given[-1]), "balance") else own
     langs = dict.fromkeys(lang for item in sealed for lang in item.languages) or dict.fromkeys(
         config.run.languages
     )
-    parsed = _asked(args, base or BalanceSection(), tuple(langs), config.spark)
+    parsed = _asked(args, base or BalanceSection(), tuple(langs), config)
     numbers: dict[str, Mapping[str, float]] = {
         name: {lang: value for lang, value in vars(getattr(parsed, name)).items() if value is not None}
         for name in BY_LANGUAGE
@@ -97,11 +104,20 @@ def _parse(args: list[str]) -> tuple[_Told, SelectOptions, BalanceSection, Spark
     for name, by_lang in numbers.items():
         for lang, number in by_lang.items():
             require(number > 0, f"--{name}.{lang}", number, "a number above 0")
-    section = _section(base or BalanceSection(), parsed.balance, numbers)
-    return parsed.told, parsed.options, section, parsed.spark
+    if base is None:  # a language with a budget has no t; what follows, follows from it, never from a default
+        base = BalanceSection(t=dict(numbers["t"]) or dict.fromkeys(numbers["budget"], float("inf")))
+    options = parsed.options
+    if not options.removals:  # those of the TOML file
+        options = replace(options, removals=config.run.removals)
+    return parsed.told, options, _section(base, parsed.balance, numbers), parsed.spark
 
 
-def _asked(args: list[str], base: BalanceSection, langs: Sequence[str], spark: SparkSection) -> Any:
+def _has_table(path: Path, name: str) -> bool:
+    with path.open("rb") as file:
+        return name in tomllib.load(file)
+
+
+def _asked(args: list[str], base: BalanceSection, langs: Sequence[str], config: RunConfig) -> Any:
     """Return the parsed options: of [balance] those that a selection knows, t and budget a language."""
     flat = tyro.conf.arg(name="")
     kept: list[tuple[str, Any, Any]] = [
@@ -119,7 +135,7 @@ def _asked(args: list[str], base: BalanceSection, langs: Sequence[str], spark: S
         one: Any = Annotated[float | None, tyro.conf.arg(help=text)]
         kind = make_dataclass(name, [(lang, one, field(default=None)) for lang in langs], frozen=True)
         members.append((name, kind, field(default_factory=kind)))
-    members.append(("spark", SparkSection, field(default=spark)))
+    members.append(("spark", SparkSection, field(default=config.spark)))
     made: Any = make_dataclass("Options", members, frozen=True, kw_only=True)
     about = "Select again among what is sealed, without a download: another t, budget or seed, caps."
     return tyro.cli(made, prog="curate balance", description=about, args=args)

@@ -5,6 +5,7 @@ In: sealed manifests, and nothing else. Out: `DIR/selection.parquet/`, a row a p
 count-survivors weighs them, so that a run's own t and seed give its own selection again, bit by bit.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -12,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tyro
 from pyspark.sql import Column, DataFrame, Window
@@ -23,9 +23,10 @@ from curation.balance import COIN
 from curation.config import OnExisting, RunConfig, RunSection, SparkSection
 from curation.config_balance import BalanceSection
 from curation.datacomp import write_subset
-from curation.errors import ConfigError, InputError, Reason, StageError
+from curation.errors import ConfigError, InputError, Reason, StageError, require
 from curation.manifest import MANIFEST, num_files, write_sorted_file
 from curation.removal_files import load_removals
+from curation.removals import Removals
 from curation.schemas import TABLES, stable_columns
 from curation.sealed import Sealed, open_sealed, same_for_all
 from curation.spark import columns
@@ -65,11 +66,16 @@ class SelectOptions:
     removals: tuple[str, ...] = ()
     """Files of what must not be selected, as run.removals."""
     datacomp: bool = False
-    """Also write DataComp's form, `datacomp.npy`: the sorted uids of what is selected."""
+    """Also write DataComp's form, `datacomp.npy`: what is selected, by pair_id as the uid. For joins with the manifest and for
+    our trainer; DataComp's own resharder asks each tar sample for its uid, which ours, a picture of several pairs, has not.
+    """
     rows_per_file: int = ROWS_PER_FILE
     """Rows a file of the selection, about; each file is a range of pair ids."""
     on_existing: OnExisting = "fail"
     """What to do with a selection in `out` that was made with another configuration or input."""
+
+    def __post_init__(self) -> None:
+        require(self.rows_per_file > 0, "--rows-per-file", self.rows_per_file, "a number above 0")
 
 
 def select(options: SelectOptions, section: BalanceSection, spark: SparkSection) -> Record:
@@ -139,7 +145,8 @@ class Selecting:
         counted = count_entries(
             rows.where("split = 'train'").withColumn("keep_prob", F.col("keep_prob_wanted"))
         )
-        counts = by_language(_dense(counted.toArrow(), self.stage.config.run.languages), weighted=True)
+        sizes = _sizes(rows, self.stage.config.run.languages)
+        counts = by_language(dense(counted.toArrow(), sizes), weighted=True)
         section, seed = self.stage.config.balance, self._seed()
         select_rows(self.stage, rows, counts, section, seed=seed)
         self._note(seed)
@@ -147,35 +154,31 @@ class Selecting:
 
     def _pairs(self) -> DataFrame:
         """Return the manifests' rows that may be selected or are held out, each pair once; close their sum."""
-        parts, total = [], 0
+        removals = load_removals(self.options.removals)
+        total, found = 0, None
         for number, item in enumerate(self.manifests):
             rows = read_table(self.spark, item.folder, "manifest", name=MANIFEST).select(*_NEEDED)
             total += rows.count()
-            parts.append(rows.withColumn("_manifest", F.lit(number)))
-        found, merged = parts[0], 0
-        if len(parts) > 1:
-            for part in parts[1:]:
-                found = found.unionByName(part)
-            found = found.transform(each_pair_once).cache()
-            merged = total - found.count()
-            self._require_one_coin(found)
-        removed = self._removed(found)
-        kept = found.join(removed, "pair_id", "left_anti") if removed is not None else found
-        away = removed.count() if removed is not None else 0
+            part = without_removed(rows, removals).withColumn("_manifest", F.lit(number))
+            found = part if found is None else found.unionByName(part)
+        assert found is not None
+        left = found.count() if removals else total
+        kept, once = left, found
+        if len(self.manifests) > 1:
+            once = found.transform(each_pair_once).cache()
+            kept = once.count()
+            self._require_one_coin(once)
+        if removals:
+            self.stage.notes["removals"] = removals.summary()
         ledger = Ledger(
-            unit="manifest rows", rows_in=total, rows_out=total - merged - away, merged=merged,
-            dropped={Reason.REMOVED: away},
-        )  # fmt: skip
+            unit="manifest rows",
+            rows_in=total,
+            rows_out=kept,
+            merged=left - kept,
+            dropped={Reason.REMOVED: total - left},
+        )
         self.stage.add(ledger)
-        return kept.withColumn("coin", self._coin()).drop("_manifest", "_coins", "source_image_id")
-
-    def _removed(self, pairs: DataFrame) -> DataFrame | None:
-        removals = load_removals(self.options.removals)
-        if not removals:
-            return None
-        marked = split_removed(pairs.select("pair_id", "url", "image_id", "source_image_id"), removals)
-        self.stage.notes["removals"] = removals.summary()
-        return marked.where(F.col(REMOVED).isNotNull()).select("pair_id")
+        return once.withColumn("coin", self._coin()).drop("_manifest", "_coins", "source_image_id")
 
     def _require_one_coin(self, pairs: DataFrame) -> None:
         other = pairs.where("_coins > 1").count()
@@ -212,7 +215,11 @@ class Selecting:
         self.stage.notes |= {
             "seed": seed,
             "manifests": [
-                {"folder": str(item.folder), "digest": item.digest, "drawn_with": item.drawn}
+                {
+                    "folder": os.path.relpath(item.folder, self.stage.path),
+                    "digest": item.digest,
+                    "drawn_with": item.drawn,
+                }
                 for item in self.manifests
             ],
         }
@@ -255,6 +262,14 @@ class Selecting:
         return next(ledger.rows_out for ledger in self.stage.ledgers if ledger.unit == "selected")
 
 
+def without_removed(rows: DataFrame, removals: Removals) -> DataFrame:
+    """Return the rows of a whole manifest that the removal list does not name."""
+    if not removals:
+        return rows
+    marked = split_removed(rows.select("pair_id", "url", "image_id", "source_image_id"), removals)
+    return rows.join(marked.where(F.col(REMOVED).isNotNull()).select("pair_id"), "pair_id", "left_anti")
+
+
 def each_pair_once(rows: DataFrame) -> DataFrame:
     """Return the rows of several manifests, each pair once, and with the number of its different coins, `_coins`.
 
@@ -289,21 +304,19 @@ def by_text_language(pairs: DataFrame) -> DataFrame:
     return pairs.select(*kept, mixed.alias("mixed"), texts).select(*kept, "mixed", "text.*")
 
 
-def _dense(found: pa.Table, languages: Sequence[str]) -> pa.Table:
-    """Return the counts with a row for every id up to the highest that occurs: those above have no match.
+def _sizes(rows: DataFrame, languages: Sequence[str]) -> dict[str, int]:
+    """Return by language how many counts there must be: one more than the highest id of any row, those held out among them.
 
     Raises ConfigError where rows are of a language that is not asked for.
     """
-    others = sorted(set(found["lang"].unique().to_pylist()) - set(languages))
+    highest = rows.groupBy("lang").agg(F.max(F.array_max("entry_ids")).alias("highest")).collect()
+    found = {str(row["lang"]): int(row["highest"] or 0) + 1 for row in highest}
+    others = sorted(set(found) - set(languages))
     if others:
         raise ConfigError(
             f"the manifest has rows in {', '.join(others)}, --languages names {' '.join(languages)}"
         )
-    sizes = {}
-    for lang in languages:
-        ids = found.filter(pc.equal(found["lang"], lang))["entry_id"]
-        sizes[lang] = (pc.max(ids).as_py() or 0) + 1
-    return dense(found, sizes)
+    return {lang: found.get(lang, 1) for lang in languages}
 
 
 def selected_ids(folder: Path) -> Iterator[pa.StringArray]:

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,11 +14,13 @@ from pyspark import TaskContext
 from pyspark.sql import DataFrame, SparkSession
 
 from curation import pipeline
-from curation.config import RunConfig
+from curation.config import RunConfig, SparkSection
 from curation.demo.run import DemoOptions, configure
 from curation.demo.server import serve
 from curation.demo.web import DemoWeb, build
+from curation.sealed import open_sealed
 from curation.spark import balance, batches, dedup, manifest, stage
+from curation.spark.selection import SelectOptions, select
 from curation.stage import Record
 
 PICTURES = 150
@@ -170,6 +173,21 @@ def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
     assert outcome(found) == reference[0]
     assert published(run_path) == reference[1]
     assert set(failures.read_text().split()) == {"map", "shard", "manifest"}
+
+
+def test_the_manifest_alone_gives_the_runs_own_selection_again(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], reference_path: Path, tmp_path: Path
+) -> None:
+    alone = tmp_path / "alone"  # away from its run: what it was drawn with stands in its own record
+    shutil.copytree(reference_path / LAST, alone)
+    sealed = open_sealed(alone)
+    assert sealed.section is not None
+    found = select(
+        SelectOptions(manifest=(alone,), out=tmp_path / "out"), sealed.section, SparkSection(partitions=3)
+    )
+    own = reference[0]["balance-survivors"]
+    assert found.data["tables"]["selection"] == own["tables"]["selection"]
+    assert {key: found.notes[key] for key in own["notes"]} == own["notes"]
 
 
 def test_a_comparison_of_runs_can_fail(

@@ -22,7 +22,7 @@ from curation.datacomp import read_subset
 from curation.domains import host_of
 from curation.errors import ConfigError, CurationError, InputError, StageError
 from curation.schemas import TABLES
-from curation.spark.select import main
+from curation.spark.select import main, parse
 from curation.spark.selection import DATACOMP, SELECTION, SelectOptions, select
 from curation.stage import Record, read_record
 
@@ -276,14 +276,15 @@ def test_what_is_not_given_is_as_in_the_runs_own_selection(
 
 
 def test_a_selection_is_made_once_and_no_other_is_written_over_it(ask: Ask, tmp_path: Path) -> None:
-    first = ask()
+    first = selected(ask())
     assert ask().skipped
     with pytest.raises(
         StageError, match=r"was made with another config\.t\.en .* another --out to keep both"
     ):
         ask(BalanceSection(t={"en": 20.0}))
     again = ask(BalanceSection(t={"en": 20.0}), on_existing="overwrite")
-    assert selected(again) < selected(first) or not again.skipped
+    assert not again.skipped
+    assert selected(again) < first
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "thesis.tex").touch()
     with pytest.raises(StageError, match="holds something that is no stage"):
@@ -347,6 +348,9 @@ def test_manifests_that_do_not_go_together_are_refused(
     refused("are one manifest: name it once", first, first)
     other = write(tmp_path / "m2", rows[300:500], drawn_with={"lists": {"en": "e1", "ko": "k2"}})
     refused("another entry list ko", first, other)
+    coins = [write(tmp_path / f"s{seed}", rows[seed * 9 :][:9], drawn_with={"seed": seed}) for seed in (1, 2)]
+    refused("were drawn by different coins .* with seed 1, .* with seed 2", *coins)
+    refused("--rows-per-file is 0", first, rows_per_file=0)
     tossed = write(tmp_path / "m3", [row | {"coin": row["coin"] / 2} for row in rows[200:400]])
     refused("100 pairs lie in several manifests with another coin", first, tossed, kind=InputError)
     refused("holds no manifest.parquet", tmp_path, kind=InputError)
@@ -354,6 +358,72 @@ def test_manifests_that_do_not_go_together_are_refused(
     (tmp_path / "m4" / "manifest.parquet").mkdir(parents=True)
     (tmp_path / "m4" / "_begun.json").write_text("{}")
     refused("not finished", tmp_path / "m4", kind=InputError)
+
+
+def test_entries_and_languages_that_only_held_out_rows_have_are_no_fault(
+    rows: list[Row], spark: SparkSession, tmp_path: Path
+) -> None:
+    low = [row | {"entry_ids": [0, 3], "mixed_lang": None, "mixed_entry_ids": None} for row in rows[:300]]
+    english = [row for row in low if row["lang"] == "en" or row["split"] != "train"]
+    high = [row | {"entry_ids": [SIZE - 1]} if row["split"] != "train" else row for row in english]
+    assert any(row["split"] != "train" and row["lang"] == "ko" for row in high)
+    section = BalanceSection(t={"en": 30.0, "ko": 5.0})
+    options = SelectOptions(manifest=(write(tmp_path / "m", high),), out=tmp_path / "out")
+    expected = oracle(high, section)
+    assert selected(select(options, section, SPARK)) == {
+        key for key, (_, chosen) in expected.items() if chosen
+    }
+
+
+def test_a_pair_that_one_manifest_must_lose_with_its_picture_stays_in_another(
+    rows: list[Row], spark: SparkSession, tmp_path: Path
+) -> None:
+    own, other, heir = (row | {"split": "train", "coin": 0.01} for row in rows[:3])
+    own |= {"url": "http://gone.example/a.png", "image_id": "a" * 64, "source_image_id": "a" * 64}
+    here = heir | {"image_id": "a" * 64, "source_image_id": "b" * 64, "keep_prob_wanted": 0.9}
+    there = heir | {"image_id": "b" * 64, "source_image_id": "b" * 64, "keep_prob_wanted": 0.8}
+    (tmp_path / "gone.txt").write_text("gone.example\n")
+    folders = (write(tmp_path / "m1", [own, here]), write(tmp_path / "m2", [other, there]))
+    given = {"out": tmp_path / "out", "removals": (str(tmp_path / "gone.txt"),)}
+    section = BalanceSection(t={"en": 9.0, "ko": 9.0})
+    record = select(SelectOptions(manifest=folders, **given), section, SPARK)  # type: ignore[arg-type]
+    assert taken(record).keys() == {other["pair_id"], heir["pair_id"]}
+    assert record.ledgers[0] == {
+        "unit": "manifest rows",
+        "in": 4,
+        "out": 2,
+        "dropped": {"removed": 2},
+        "merged": 0,
+    }
+    assert {item["folder"] for item in record.notes["manifests"]} == {"../m1", "../m2"}
+
+
+def test_a_toml_file_gives_its_removals_and_its_balance_only_where_it_has_one(
+    made: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "gone.txt").write_text("www3.example\n")
+    run = f'[run]\nremovals = ["{tmp_path / "gone.txt"}"]\n'
+    (tmp_path / "own.toml").write_text(run)
+    (tmp_path / "other.toml").write_text(run + "[balance]\nt = { en = 12.0 }\n")
+    for name, t in (("own", 30.0), ("other", 12.0)):
+        _, options, section, _ = parse(
+            [
+                "--manifest",
+                str(made),
+                "--out",
+                str(tmp_path / "out"),
+                "--config",
+                str(tmp_path / f"{name}.toml"),
+            ]
+        )
+        assert section.t == {"en": t}
+        assert options.removals == (str(tmp_path / "gone.txt"),)
+
+
+def test_a_budget_brings_no_threshold_of_a_default_along(rows: list[Row], tmp_path: Path) -> None:
+    args = ["--manifest", str(write(tmp_path / "m", rows[:9])), "--out", str(tmp_path / "out")]
+    _, _, section, _ = parse([*args, "--budget.ko", "50"])
+    assert (section.t, section.budget) == ({"ko": float("inf")}, {"ko": 50.0})
 
 
 def test_a_manifest_without_a_record_is_read_and_asks_for_what_it_cannot_know(

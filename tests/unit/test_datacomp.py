@@ -68,6 +68,8 @@ def test_an_empty_selection_is_an_empty_subset(tmp_path: Path) -> None:
         (IDS[:2], 3, "3 ids were announced, 2 came"),
         ([IDS[0][:30]], 1, "32 hex digits"),
         (["z" * 32], 1, "hex"),
+        ([IDS[0][:31], IDS[1] + "0"], 2, "32 hex digits"),
+        ([IDS[0].upper()], 1, "lower case"),
         ([IDS[0][:31] + "é"], 1, "hex"),
     ],
 )
