@@ -233,14 +233,15 @@ def _compared(made: dict[str, Any], sides: dict[str, dict[str, Any]]) -> dict[st
         side["rows_per_second"] = round(made["rows"] / side["seconds"]["all"])
         side["written_bytes_a_row"] = round(side.pop("written_bytes") / made["rows"], 1)
     ratio = theirs["seconds"]["all"] / ours["seconds"]["all"]
+    cpu_ratio = round(theirs["cpu_seconds"] / ours["cpu_seconds"], 2)
     made["matches_bytes_a_row"] = round(made.pop("matches_bytes") / made["rows"], 1)
-    return made | {"speed_ratio": round(ratio, 2), "ours": ours, "theirs": theirs}
+    return made | {"speed_ratio": round(ratio, 2), "cpu_ratio": cpu_ratio, "ours": ours, "theirs": theirs}
 
 
 def _write(rounds: list[dict[str, Any]], arguments: argparse.Namespace) -> None:
     sizes = " ".join(map(str, arguments.pairs))
     result = {
-        "what": "seconds of each step and peak bytes of all processes; speed_ratio: their seconds in all by ours",
+        "what": "seconds of each step and peak bytes of all processes; ratios: their seconds in all by ours, and of processor time",
         "command": f"python benchmarks/balance.py --pairs {sizes} --heap {arguments.heap}",
         "seed": 0, "rounds": rounds, "machine": machine(), "load": [round(load, 1) for load in os.getloadavg()],
         "versions": versions("pyspark", "pyarrow", "numpy"),

@@ -36,8 +36,9 @@ def pair_probs(rows: DataFrame, probs: Mapping[str, Reals], carried: tuple[str, 
             yield pa.RecordBatch.from_arrays([*columns, pa.array(_miss_of(batch, probs))], schema=schema)
 
     # Split before the map: Spark runs it anew for each of its uses, and pushes no filter through it.
-    single = map_batches(rows.where(~F.col("mixed")), misses, schema)
-    double = map_batches(rows.where("mixed"), misses, schema)
+    read = rows.select(*schema.names[:-1], "entry_ids")  # a map takes all columns it is given to Python
+    single = map_batches(read.where(~F.col("mixed")), misses, schema)
+    double = map_batches(read.where("mixed"), misses, schema)
     # Two factors commute exactly; more are multiplied in order of language.
     ordered = F.transform(F.array_sort(F.collect_list(F.struct("lang", "miss"))), lambda item: item["miss"])
     product = F.aggregate(ordered, F.lit(1.0), lambda total, miss: total * miss)

@@ -19,7 +19,7 @@ from curation.demo.run import DemoOptions, configure
 from curation.demo.server import serve
 from curation.demo.web import DemoWeb, build
 from curation.sealed import open_sealed
-from curation.spark import balance, batches, dedup, manifest, stage
+from curation.spark import batches, chances, count, dedup, manifest, stage
 from curation.spark.selection import SelectOptions, select
 from curation.stage import Record
 
@@ -165,7 +165,7 @@ def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
 
         return writes
 
-    for module in (stage, balance, dedup):
+    for module in (stage, chances, count, dedup):
         monkeypatch.setattr(module, "map_batches", unlucky)
     monkeypatch.setattr(manifest, "write_shard", after(manifest.write_shard, "shard"))
     monkeypatch.setattr(manifest, "write_manifest_file", after(manifest.write_manifest_file, "manifest"))
