@@ -8,7 +8,7 @@ from collections.abc import Iterable
 
 from korean_silver import NOUN, RUN, Key, Piece, Pieces
 
-from curation.korean_lattice import FINALS, FIRST_SYLLABLE, MAX_PIECE, MAX_UNKNOWN, RIEUL
+from curation.korean_lattice import MAX_PIECE, MAX_UNKNOWN, final_of
 
 MAX_DICTIONARY_PIECE = 6  # syllables of a word that only mecab-ko-dic knows
 END = "$"
@@ -89,12 +89,6 @@ def step_features(before: str, final: int | None, tag: str, piece: str) -> list[
         if final is not None and (tag[0] in "JEV" or tag.startswith("XS")):
             found.append(("final", final, piece, tag))
     return found
-
-
-def final_of(syllable: str) -> int:
-    """Return 0 for a syllable without a final consonant, 2 for one with rieul, 1 for another."""
-    final = (ord(syllable) - FIRST_SYLLABLE) % FINALS
-    return 0 if final == 0 else 2 if final == RIEUL else 1
 
 
 def add_path(key: Key, path: Pieces, lexicon: Lexicon, change: Weights, sign: float) -> None:

@@ -33,7 +33,7 @@ from typing import Any, NamedTuple
 from unittest import mock
 
 from korean_export import tables
-from korean_lexicon import END, Feature, Lexicon, Weights, add_path, final_of, piece_features, step_features
+from korean_lexicon import END, Feature, Lexicon, Weights, add_path, piece_features, step_features
 from korean_silver import (
     NOUN,
     Gold,
@@ -55,6 +55,7 @@ from korean_silver import (
 
 from curation.ids import coin
 from curation.korean import KoreanFinder
+from curation.korean_lattice import final_of
 
 SEED = 0
 FOLDS = 5

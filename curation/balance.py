@@ -22,6 +22,7 @@ Ids = npt.NDArray[np.integer]
 Flags = npt.NDArray[np.bool_]
 Texts = npt.NDArray[np.object_]
 COIN = "balance"  # the purpose of the coin that decides
+HELD_OUT = "heldout"  # the purpose of the coin, of an address alone, that holds pictures out
 DRAW = "caption"  # the purpose of the coin that draws one caption of a picture
 WEIGHT_UNIT = 2.0**-20  # weights are summed as integers of this unit, so that their order does not matter
 

@@ -14,9 +14,9 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.audit.files import HELD_OUT, RunFiles, among, scan, thresholds_of
+from curation.audit.files import RunFiles, among, scan, thresholds_of
 from curation.audit.findings import Findings
-from curation.balance import COIN, Reals, entry_prob, fixed_weight, miss_prob, thresholds
+from curation.balance import COIN, HELD_OUT, Reals, entry_prob, fixed_weight, miss_prob, thresholds
 from curation.earlier import OWN
 from curation.ids import coin, coins, pair_id
 from curation.match import READ

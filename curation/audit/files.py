@@ -22,7 +22,6 @@ from curation.stage import RECORD, Record, Tally, locate, read_record
 from metadata.entries import frozen_lists, read_list
 
 BATCH_ROWS = 65_536
-HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out: `curation.spark.count.HELD_OUT`
 
 # What every record has, and its type.
 _KEYS: dict[str, type] = {

@@ -12,9 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.dataset as pads
 
-from curation.audit.files import HELD_OUT, RunFiles, among, thresholds_of
+from curation.audit.files import RunFiles, among, thresholds_of
 from curation.audit.find import Pair
-from curation.balance import COIN, WEIGHT_UNIT, Survivors, decide, entry_prob, miss_prob
+from curation.balance import COIN, HELD_OUT, WEIGHT_UNIT, Survivors, decide, entry_prob, miss_prob
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.errors import InputError, Reason
 from curation.ids import coin, image_id

@@ -18,7 +18,7 @@ import pyarrow.parquet as pq
 import tyro
 from rich.console import Console
 
-from curation.balance import Reals, entry_prob
+from curation.balance import HELD_OUT, Reals, entry_prob
 from curation.config import RunConfig, RunSection
 from curation.config_balance import BalanceSection
 from curation.errors import ConfigError, require
@@ -30,7 +30,6 @@ from curation.report.scan import batches
 from curation.runfile import load
 from curation.stage import RECORD, Record, locate, read_record
 
-HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out: `curation.spark.count.HELD_OUT`
 _COLUMNS = ("pair_id", "lang", "lang_score", "mixed", "entry_ids", "url")
 
 

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from curation.balance import WEIGHT_UNIT
+from curation.balance import HELD_OUT, WEIGHT_UNIT
 from curation.config import RunConfig, RunSection
 from curation.earlier import OWN, earlier_runs, externals, own_counts, stage_of, summed
 from curation.errors import Reason
@@ -28,7 +28,6 @@ from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, ru
 from metadata.entries import frozen_lists
 
 Longs = npt.NDArray[np.int64]
-HELD_OUT = "heldout"  # the purpose of the coin that holds pictures out
 _RUN_KEYS = ("languages", "seed", "heldout_share")
 SPEC = StageSpec(name="count", section=None, version=1, reads=("metadata", "match"), run_keys=_RUN_KEYS)
 SPEC_SURVIVORS = StageSpec(

@@ -10,7 +10,6 @@ from curation.digest import table_digest
 from curation.ids import coin
 from curation.schemas import TABLES, stable_columns
 from curation.spark.batches import plain
-from curation.spark.count import HELD_OUT
 from curation.spark.stage import measure
 
 TEXTS = ["", "a", "한국어 \U0001f600", "x" * 31, "x" * 32, "x" * 1000, "a\0b"]
@@ -46,9 +45,3 @@ def test_every_table_has_sparks_digest(name: str, spark: SparkSession) -> None:
     assert table_digest(table.to_batches(max_chunksize=17), columns) == measure(
         spark.createDataFrame(table), columns
     )
-
-
-def test_the_auditors_coin_of_held_out_pictures_is_the_runs() -> None:
-    from curation.audit import files
-
-    assert files.HELD_OUT == HELD_OUT

@@ -303,13 +303,6 @@ def test_an_empty_run_plans_as_nothing(tmp_path: Path, capsys: pytest.CaptureFix
     assert run_verb("plan", ["--path", str(run.config.run.path), "--t.en", "9", "--t.ko", "5"]) == 0
 
 
-def test_the_held_out_purpose_is_the_stages() -> None:
-    from curation.report.planning import HELD_OUT
-    from curation.spark import count
-
-    assert count.HELD_OUT == HELD_OUT
-
-
 def test_sizes_in_seven_characters() -> None:
     assert [short(v) for v in (0, 999_999, 9_999_999, 12_345_678, 708e6, 1.234e10)] == [
         "0", "999,999", "9,999,999", "12.3M", "708.0M", "12.34G",
