@@ -42,6 +42,9 @@ MODULES = {
     "diff": "curation.report.compare", "verify": "curation.report.verify",
 }  # fmt: skip
 SUB_VERBS = {"diff": "curation.report.difference", "show": "curation.report.lookup"}  # of `curate metadata`
+WITH = {
+    "dedup": ("neighbours", "dedup")
+}  # verbs that run the stage before theirs too, which is skipped where it is done
 SELECT = "curation.spark.select"  # of `curate balance --manifest`: another selection of what is sealed
 MORE_HELP = {
     "metadata": "'curate metadata' is short for 'curate metadata build'. "
@@ -122,11 +125,13 @@ def _dispatch(verb: str, args: list[str], console: Console) -> int:
             raise ConfigError(
                 f"curate metadata has no verb {name!r}; there are build, {', '.join(SUB_VERBS)}"
             )
-    section = pipeline.STAGES[verb].section
-    common, config, _ = parse(verb, args, sections=[section] if section else [], flat=True)
+    stages = WITH.get(verb, (verb,))
+    sections = [section for name in stages if (section := pipeline.STAGES[name].section)]
+    common, config, _ = parse(verb, args, sections=sections, flat=True)
     if common.dry_run:
         return _print_config(config)
-    record = pipeline.run_one(config, verb)
+    for name in stages:
+        record = pipeline.run_one(config, name)
     if os.environ.get("RANK", "0") != "0":  # under torchrun the first process speaks for all
         return 0
     pipeline.write_summary(config)

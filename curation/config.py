@@ -11,6 +11,7 @@ from typing import Literal
 from curation.canonical import later, runtime
 from curation.config_balance import BalanceSection
 from curation.config_card import CardSection
+from curation.config_dedup import DedupSection, EmbedSection, NeighboursSection
 from curation.config_metadata import MetadataSection
 from curation.errors import require
 
@@ -196,37 +197,6 @@ class DownloadSection:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EmbedSection:
-    """Pictures to descriptors."""
-
-    kind: Literal["builtin"] = "builtin"
-    """The descriptor: `builtin` needs no weights."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class DedupSection:
-    """Near-duplicates to one picture with all their captions."""
-
-    threshold: float = 0.95
-    """Pictures whose codes have at least this cosine are near; three digits count."""
-    rule: Literal["mis"] = "mis"
-    """`mis`: every dropped picture is near a kept one."""
-    max_vectors: int = 4_000_000
-    """The search is exhaustive; above this many vectors the stage refuses."""
-    max_edges: int = 20_000_000
-    """Near pairs are grouped in the driver's memory; above this many the stage refuses."""
-
-    def __post_init__(self) -> None:
-        require(0 < self.threshold <= 1, "dedup.threshold", self.threshold, "a cosine in (0, 1]")
-        require(
-            abs(self.threshold * 1000 - round(self.threshold * 1000)) < 1e-9,
-            "dedup.threshold",
-            self.threshold,
-            "at most three digits after the point",
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class ManifestSection:
     """Survivors, sealed."""
 
@@ -384,6 +354,7 @@ class RunConfig:
     balance: BalanceSection = field(default_factory=BalanceSection)
     download: DownloadSection = field(default_factory=DownloadSection)
     embed: EmbedSection = field(default_factory=EmbedSection)
+    neighbours: NeighboursSection = field(default_factory=NeighboursSection)
     dedup: DedupSection = field(default_factory=DedupSection)
     manifest: ManifestSection = field(default_factory=ManifestSection)
     train: TrainSection = field(default_factory=TrainSection)

@@ -122,6 +122,12 @@ TABLES: dict[str, pa.Schema] = {
             _column("codes", _BYTES, "int8 codes, views after views, each of the kind's dimension"),
             _column("kind", _TEXT, "the descriptor, with its version"),
             _column("kind_sha256", _TEXT, "hash of what determines the codes: parameters or weights"),
+            _column(
+                "detail",
+                _BYTES,
+                "what a second look at a near pair compares; null where the kind has none",
+                nullable=True,
+            ),
         ]
     ),
     "groups": pa.schema(
@@ -133,7 +139,15 @@ TABLES: dict[str, pa.Schema] = {
             _column(
                 "cosine", _REAL, "cosine of the codes to `joined`, best over the views; 1 for a survivor"
             ),
-            _column("rule", _TEXT, "single, survivor, identical_descriptor or near_descriptor"),
+            _column("rule", _TEXT, "single, survivor, identical_descriptor, near_descriptor or holdout"),
+            _column(
+                "near",
+                _TEXT,
+                "the near picture that it was dropped for: `joined`, or one on the way there",
+                nullable=True,
+            ),
+            _column("holdout", _TEXT, "evaluation set that has a picture near it", nullable=True),
+            _column("in_index", _FLAG, "`joined` is a picture of an earlier crawl", nullable=True),
         ]
     ),
     "rows": pa.schema(
@@ -163,6 +177,12 @@ TABLES: dict[str, pa.Schema] = {
             _column("image_id_a", _TEXT, "the smaller id of two near pictures"),
             _column("image_id_b", _TEXT, "the larger id"),
             _column("cosine", _REAL, "cosine of the codes, best over the views"),
+            _column(
+                "agreement",
+                _REAL,
+                "what a second look found, 0 to 1; null where the kind has none",
+                nullable=True,
+            ),
         ]
     ),
     "selection": pa.schema(

@@ -13,6 +13,7 @@ BASE = {
     "canonical",
     "config",
     "config_balance",
+    "config_dedup",
     "config_card",
     "config_metadata",
     "runfile",
