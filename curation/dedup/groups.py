@@ -1,12 +1,21 @@
-"""Near pairs to groups: which pictures are kept, and which kept one each of the others joins.
+"""Near pairs to groups: which pictures are kept, and which kept one each of the others joins. In the memory of one process.
 
-Rule `mis`, a maximal independent set: in the order of their rank, a picture is kept unless it is near one that is kept already.
-So no two kept pictures are near, and every dropped one is near a kept one: it joins the one of highest cosine, of these the
-first by image_id. Pictures of equal codes are one vertex here. Rank: the most pixels first, then the smaller image_id.
+A vertex is a class of pictures of equal descriptors, numbered by its place in the order of image_id. Three rules:
+
+- `mis`, a greedy maximal independent set: in the order of rank, a vertex is kept unless it is near one that is kept already. So no
+  two kept ones are near, and every dropped one joins a kept one that it is near to.
+- `dominated`: a vertex is dropped if any better-ranked one is near, even one that is dropped itself (SemDeDup's rule). It joins the
+  survivor at the end of the way from each one to the nearest of its better-ranked neighbours.
+- `components`: one vertex, the best-ranked, of all that a chain of near pairs ties together (DINOv2's rule).
+
+The nearest is the one of highest cosine, of these the first by image_id. Rank: the earlier epoch first (an index of an earlier crawl
+always wins), then the configured keys, most first, then the smaller image_id. Nothing joins a picture of a later epoch.
+`curation.spark.independent` and `curation.spark.components` do the same over edges that no memory holds.
 """
 
-# N pictures, E pairs
+# N vertices, E pairs
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -25,29 +34,81 @@ class Rule(StrEnum):
     IDENTICAL = "identical_descriptor"
     """Its codes are those of the picture it joined."""
     NEAR = "near_descriptor"
-    """Its codes are near those of the picture it joined."""
+    """Its codes are near those of another, for which it was dropped."""
+    HOLDOUT = "holdout"
+    """It is near a picture of an evaluation set, and joined none."""
+    EARLIER = "earlier"
+    """An earlier crawl has the same bytes; it joined what they joined then."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Near pairs among vertices, which are numbered in the order of image_id."""
+
+    pairs: Pairs
+    """No vertex is paired with itself, and no two more than once."""
+    ranks: np.ndarray
+    """int64 (N,), all different, the smallest the best; as `rank` gives."""
+    epochs: np.ndarray | None = None
+    """int64 (N,), the crawl of each, 0 the oldest, no later one better-ranked; one crawl where it is None."""
+
+    @property
+    def num(self) -> int:
+        """N."""
+        return len(self.ranks)
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What became of each vertex; all arrays (N,), vertices by number."""
+
+    joined: np.ndarray
+    """int64, the survivor it joined; itself for a survivor."""
+    near: np.ndarray
+    """int64, the near one that it was dropped for; itself for a survivor."""
+    cosine: np.ndarray
+    """float64, to `near`; 1 for a survivor."""
+    component: np.ndarray
+    """int64, the best-ranked vertex of all that are tied to it by a chain of pairs: a survivor under any rule."""
+
+    @property
+    def kept(self) -> np.ndarray:
+        """Which ones are survivors, bool (N,)."""
+        return np.asarray(self.joined == np.arange(len(self.joined)))
 
 
 @dataclass(frozen=True)
 class Groups:
-    """What became of each picture; all arrays (N,), pictures by position."""
+    """What became of each picture; all arrays (N,), pictures by position in the order of image_id."""
 
     joined: np.ndarray
     """int64, the kept picture; itself for a survivor."""
+    near: np.ndarray
+    """int64, the picture that it was dropped for; itself for a survivor."""
     component: np.ndarray
     """int64, the best-ranked picture of all that are tied to it by a chain of pairs: a survivor."""
     cosine: np.ndarray
-    """float64, to the joined one; 1 for a survivor."""
+    """float64, to `near`; 1 for a survivor."""
     rule: np.ndarray
     """object, values of Rule."""
 
 
-def rank(width: np.ndarray, height: np.ndarray) -> np.ndarray:
-    """Return the rank of pictures that are sorted by image_id, int64 (N,), 0 the best: more pixels, then smaller id."""
-    pixels = width.astype(np.int64) * height.astype(np.int64)
-    place = np.empty(len(pixels), np.int64)
-    place[np.lexsort((np.arange(len(pixels)), -pixels))] = np.arange(len(pixels))
+def rank(*keys: np.ndarray, epochs: np.ndarray | None = None) -> np.ndarray:
+    """Return the rank of pictures that are sorted by image_id, int64 (N,), 0 the best.
+
+    keys: integers (N,), the first the weightiest, most first. epochs: int64 (N,), before all keys, the oldest first.
+    """
+    num = len(keys[0])
+    order = np.lexsort(
+        (np.arange(num), *(-key.astype(np.int64) for key in reversed(keys)), _epochs(epochs, num))
+    )
+    place = np.empty(num, np.int64)
+    place[order] = np.arange(num)
     return place
+
+
+def _epochs(epochs: np.ndarray | None, num: int) -> np.ndarray:
+    return np.zeros(num, np.int64) if epochs is None else epochs
 
 
 def representatives(codes_NVD: np.ndarray, ranks: np.ndarray) -> np.ndarray:
@@ -65,91 +126,202 @@ def representatives(codes_NVD: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     return np.where(rows.any(axis=1), best[same], own)
 
 
-def group(ranks: np.ndarray, same: np.ndarray, pairs: Pairs) -> Groups:
-    """Return the groups under rule `mis`.
+def group(ranks: np.ndarray, same: np.ndarray, pairs: Pairs, rule: str = "mis") -> Groups:
+    """Return the groups of pictures.
 
     ranks: int64 (N,), as `rank` gives; pictures are sorted by image_id, so that a position stands for an id.
     same: int64 (N,), as `representatives` gives. pairs: near pairs among the representatives, by position.
+    rule: one of RULES.
     """
     num = len(ranks)
-    kept, joined, cosine = independent_set(num, pairs, ranks)
-    joined, cosine = joined[same], cosine[same]
-    component = components(num, pairs, ranks)[same]
+    settled = RULES[rule](Graph(pairs, ranks))
+    joined, near, component = (part[same] for part in (settled.joined, settled.near, settled.component))
     members = np.bincount(component, minlength=num)
     own = np.arange(num)
-    rule = np.full(num, Rule.NEAR, dtype=object)
-    rule[joined == same] = Rule.IDENTICAL
-    rule[joined == own] = Rule.SURVIVOR
-    rule[(joined == own) & (members[component] == 1)] = Rule.SINGLE
-    assert kept[joined].all()
-    return Groups(joined, component, cosine, rule)
+    why = np.full(num, Rule.NEAR, dtype=object)
+    why[joined == same] = Rule.IDENTICAL
+    why[joined == own] = Rule.SURVIVOR
+    why[(joined == own) & (members[component] == 1)] = Rule.SINGLE
+    assert settled.kept[joined].all()
+    return Groups(joined, near, component, settled.cosine[same], why)
 
 
-def independent_set_oracle(
-    num: int, pairs: Pairs, ranks: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return what `independent_set` does, as its definition reads."""
-    near: list[dict[int, float]] = [{} for _ in range(num)]
-    for a, b, value in zip(pairs.first, pairs.second, pairs.cosine, strict=True):
-        near[a][int(b)] = near[b][int(a)] = float(value)
-    kept, joined, cosine = np.zeros(num, bool), np.arange(num), np.ones(num)
-    for vertex in np.argsort(ranks):
-        kept[vertex] = not any(kept[other] for other in near[vertex])
+# mis
+
+
+def mis(graph: Graph) -> Settled:
+    """Return the greedy maximal independent set in order of rank. Linear in vertices and pairs, but for one sort."""
+    kept = ~struck(*oriented(graph), graph.num)[graph.ranks]
+    near, cosine = nearest(graph, ~kept, kept)
+    return Settled(near, near, cosine, components(graph))
+
+
+def oriented(graph: Graph) -> tuple[np.ndarray, np.ndarray]:
+    """Return the pairs as ranks, int64 (E,) both: from the better end to the worse, sorted by the better, then the worse."""
+    ends = graph.ranks[graph.pairs.first], graph.ranks[graph.pairs.second]
+    better, worse = np.minimum(*ends), np.maximum(*ends)
+    order = np.lexsort((worse, better))
+    return better[order], worse[order]
+
+
+def struck(better: np.ndarray, worse: np.ndarray, num: int) -> np.ndarray:
+    """Return what the kept ones strike out, bool (N,) by rank, of pairs as `oriented` gives them: the greedy set in one pass.
+
+    When a vertex is reached as the better end, all pairs in which it is the worse have been read.
+    """
+    out = bytearray(num)
+    for a, b in zip(better.tolist(), worse.tolist(), strict=True):
+        if not out[a]:
+            out[b] = 1
+    return np.frombuffer(bytes(out), np.uint8).astype(bool)
+
+
+def mis_oracle(graph: Graph) -> Settled:
+    """Return what `mis` does, as its definition reads."""
+    around = _around(graph)
+    kept, near, cosine = np.zeros(graph.num, bool), np.arange(graph.num), np.ones(graph.num)
+    for vertex in np.argsort(graph.ranks):
+        kept[vertex] = not any(kept[other] for other in around[vertex])
+    epochs = _epochs(graph.epochs, graph.num)
     for vertex in np.flatnonzero(~kept):
-        best = min((-value, other) for other, value in near[vertex].items() if kept[other])
-        cosine[vertex], joined[vertex] = -best[0], best[1]
-    return kept, joined, cosine
+        others = around[vertex].items()
+        best = min(
+            (-value, other) for other, value in others if kept[other] and epochs[other] <= epochs[vertex]
+        )
+        cosine[vertex], near[vertex] = -best[0], best[1]
+    return Settled(near, near, cosine, components_oracle(graph))
 
 
-def independent_set(num: int, pairs: Pairs, ranks: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the greedy maximal independent set in order of rank: kept bool (N,), joined int64 (N,), cosine float64 (N,).
+# dominated
 
-    Linear in pictures and pairs. A pair of a picture with itself is not allowed.
+
+def dominated(graph: Graph) -> Settled:
+    """Return what is left when every vertex with a better-ranked neighbour is dropped."""
+    everything = np.ones(graph.num, bool)
+    near, cosine = nearest(graph, everything, everything, better_only=True)
+    joined = near
+    while (joined[joined] != joined).any():  # each jump doubles the way
+        joined = joined[joined]
+    return Settled(joined, near, cosine, components(graph))
+
+
+def dominated_oracle(graph: Graph) -> Settled:
+    """Return what `dominated` does, as its definition reads."""
+    joined, near, cosine = np.arange(graph.num), np.arange(graph.num), np.ones(graph.num)
+    around = _around(graph)
+    for vertex in np.argsort(graph.ranks):
+        better = [
+            (-value, other)
+            for other, value in around[vertex].items()
+            if graph.ranks[other] < graph.ranks[vertex]
+        ]
+        if better:
+            cosine[vertex], near[vertex] = -min(better)[0], min(better)[1]
+            joined[vertex] = joined[near[vertex]]
+    return Settled(joined, near, cosine, components_oracle(graph))
+
+
+# components
+
+
+def one_a_component(graph: Graph) -> Settled:
+    """Return what is left when the best-ranked of each component stays; `near` is each one's nearest neighbour of all."""
+    component = components(graph)
+    kept = component == np.arange(graph.num)
+    near, cosine = nearest(graph, ~kept, np.ones(graph.num, bool))
+    return Settled(component, near, cosine, component)
+
+
+def one_a_component_oracle(graph: Graph) -> Settled:
+    """Return what `one_a_component` does, as its definition reads."""
+    component = components_oracle(graph)
+    near, cosine = np.arange(graph.num), np.ones(graph.num)
+    for vertex, others in enumerate(_around(graph)):
+        if component[vertex] != vertex:
+            best = min((-value, other) for other, value in others.items())
+            cosine[vertex], near[vertex] = -best[0], best[1]
+    return Settled(component, near, cosine, component)
+
+
+def components(graph: Graph) -> np.ndarray:
+    """Return the best-ranked vertex of each one's connected component, int64 (N,)."""
+    label = least_labels(graph.ranks[graph.pairs.first], graph.ranks[graph.pairs.second], graph.num)
+    best: np.ndarray = np.argsort(graph.ranks)[label[graph.ranks]]
+    return best
+
+
+def least_labels(first: np.ndarray, second: np.ndarray, num: int) -> np.ndarray:
+    """Return the least number in each one's connected component, int64 (N,), of pairs of numbers below N.
+
+    Each round hooks a root to the least label beside it and halves all paths, so that a chain takes few rounds.
     """
-    left = np.concatenate([pairs.first, pairs.second])
-    right = np.concatenate([pairs.second, pairs.first])
-    order = np.argsort(left, kind="stable")
-    neighbours = right[order]
-    bounds = np.searchsorted(left[order], np.arange(num + 1))
-    kept = np.ones(num, bool)
-    tied = np.flatnonzero(np.diff(bounds))
-    for vertex in tied[np.argsort(ranks[tied])]:
-        if kept[vertex]:  # none of its better-ranked neighbours was kept, or it would have been struck out
-            kept[neighbours[bounds[vertex] : bounds[vertex + 1]]] = False
-    return kept, *_join(num, left, right, np.concatenate([pairs.cosine, pairs.cosine]), kept)
-
-
-def _join(
-    num: int, left: np.ndarray, right: np.ndarray, values: np.ndarray, kept: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return each dropped picture's kept neighbour of highest cosine, then of smallest position, and that cosine."""
-    ties = ~kept[left] & kept[right]
-    left, right, values = left[ties], right[ties], values[ties]
-    order = np.lexsort((right, -values, left))
-    left, right, values = left[order], right[order], values[order]
-    new = np.ones(len(left), bool)
-    new[1:] = left[1:] != left[:-1]
-    joined, cosine = np.arange(num), np.ones(num)
-    joined[left[new]], cosine[left[new]] = right[new], values[new]
-    return joined, cosine
-
-
-def components(num: int, pairs: Pairs, ranks: np.ndarray) -> np.ndarray:
-    """Return the best-ranked picture of each one's connected component, int64 (N,).
-
-    Labels are ranks; each round hooks a root to the least label beside it and halves all paths, so that a chain takes few rounds.
-    """
-    parent = np.arange(num)  # by rank
-    left, right = ranks[pairs.first], ranks[pairs.second]
+    parent = np.arange(num)
     while True:
-        a, b = parent[left], parent[right]
+        a, b = parent[first], parent[second]
         low, high = np.minimum(a, b), np.maximum(a, b)
         open_ = low != high
         if not open_.any():
-            break
-        left, right = left[open_], right[open_]
+            return parent
+        first, second = first[open_], second[open_]
         np.minimum.at(parent, high[open_], low[open_])
         while (parent[parent] != parent).any():
             parent = parent[parent]
-    best: np.ndarray = np.argsort(ranks)[parent[ranks]]
-    return best
+
+
+def components_oracle(graph: Graph) -> np.ndarray:
+    """Return what `components` does, by a flood from each vertex in order of rank."""
+    around, label = _around(graph), np.full(graph.num, -1)
+    for start in np.argsort(graph.ranks):
+        reached = [start] if label[start] < 0 else []
+        while reached:
+            vertex = reached.pop()
+            label[vertex] = start
+            reached += [other for other in around[vertex] if label[other] < 0]
+    return label
+
+
+# shared
+
+
+def nearest(
+    graph: Graph, of: np.ndarray, among: np.ndarray, *, better_only: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the nearest neighbour and its cosine, int64 and float64 (N,), of some vertices among others; itself and 1 where none is.
+
+    of, among: bool (N,). better_only: among the better-ranked ones.
+    """
+    left = np.concatenate([graph.pairs.first, graph.pairs.second])
+    right = np.concatenate([graph.pairs.second, graph.pairs.first])
+    cosine = np.concatenate([graph.pairs.cosine, graph.pairs.cosine])
+    epochs = _epochs(graph.epochs, graph.num)
+    fits = of[left] & among[right] & (epochs[right] <= epochs[left])
+    if better_only:
+        fits &= graph.ranks[right] < graph.ranks[left]
+    left, right, cosine = left[fits], right[fits], cosine[fits]
+    order = np.lexsort((right, -cosine, left))
+    left, right, cosine = left[order], right[order], cosine[order]
+    new = np.ones(len(left), bool)
+    new[1:] = left[1:] != left[:-1]
+    near, value = np.arange(graph.num), np.ones(graph.num)
+    near[left[new]], value[left[new]] = right[new], cosine[new]
+    return near, value
+
+
+def _around(graph: Graph) -> list[dict[int, float]]:
+    """Return each vertex's neighbours with their cosines."""
+    around: list[dict[int, float]] = [{} for _ in range(graph.num)]
+    for a, b, value in zip(
+        graph.pairs.first.tolist(), graph.pairs.second.tolist(), graph.pairs.cosine.tolist(), strict=True
+    ):
+        around[a][b] = around[b][a] = value
+    return around
+
+
+RULES: dict[str, Callable[[Graph], Settled]] = {
+    "mis": mis,
+    "dominated": dominated,
+    "components": one_a_component,
+}
+ORACLES: dict[str, Callable[[Graph], Settled]] = {
+    "mis": mis_oracle, "dominated": dominated_oracle, "components": one_a_component_oracle,
+}  # fmt: skip
