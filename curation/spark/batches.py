@@ -6,6 +6,7 @@
 from collections.abc import Callable, Iterable, Iterator
 
 import pyarrow as pa
+from pyspark.resource import ResourceProfile
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import from_arrow_schema
@@ -27,11 +28,18 @@ def plain(schema: pa.Schema) -> pa.Schema:
     return pa.schema([field.remove_metadata() for field in schema])
 
 
-def map_batches(frame: DataFrame, function: BatchFunction, schema: str | pa.Schema) -> DataFrame:
+def map_batches(
+    frame: DataFrame,
+    function: BatchFunction,
+    schema: str | pa.Schema,
+    *,
+    profile: ResourceProfile | None = None,
+) -> DataFrame:
     """Map a lazy function over the Arrow batches of each partition.
 
     function: takes the iterator of a partition's batches, yields batches of `schema`, columns in any order. It must not
     depend on where one batch ends and the next begins, nor on the order of rows.
+    profile: what each task needs beside a core, `curation.spark.devices.gpu_profile`; the shuffle before it is not part of it.
     Raises StageError, from the task, where a batch lacks a column or has one of another type.
     """
     wanted = plain(TABLES[schema] if isinstance(schema, str) else schema)
@@ -40,7 +48,7 @@ def map_batches(frame: DataFrame, function: BatchFunction, schema: str | pa.Sche
         for batch in function(batches):
             yield conform(batch, wanted)
 
-    return frame.mapInArrow(checked, spark_schema(wanted))
+    return frame.mapInArrow(checked, spark_schema(wanted), profile=profile)
 
 
 def conform(batch: pa.RecordBatch, schema: pa.Schema) -> pa.RecordBatch:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import pyarrow as pa
+from pyspark.resource import ResourceProfile
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
@@ -66,6 +67,7 @@ def write_counted(
     *,
     sort_by: Sequence[str],
     keep_dropped: bool = False,
+    profile: ResourceProfile | None = None,
 ) -> tuple[DataFrame, Tally]:
     """Map a counting function over a frame and write its rows in one pass; return them as read back, with the tally.
 
@@ -85,7 +87,7 @@ def write_counted(
         yield pa.RecordBatch.from_pylist([nulls | {KIND: "tally", TALLY: tally.to_json()}], schema=staged)
 
     place = stage.path / "_staged"
-    rows = map_batches(frame, counted, staged).sortWithinPartitions(KIND, *sort_by)
+    rows = map_batches(frame, counted, staged, profile=profile).sortWithinPartitions(KIND, *sort_by)
     rows.write.mode("overwrite").partitionBy(KIND).option("compression", "zstd").parquet(as_uri(place))
     tally = Tally()
     spark = frame.sparkSession
