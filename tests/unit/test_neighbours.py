@@ -1,9 +1,8 @@
 """Near pairs: the fast search, on either way of a device, against all pairs in whole numbers."""
 
-import hashlib
-
 import numpy as np
 import pytest
+from codes import clustered
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
@@ -33,17 +32,6 @@ def one_thread() -> None:
 def assert_same(found: Pairs, wanted: Pairs) -> None:
     for name in ("first", "second", "cosine"):
         np.testing.assert_array_equal(getattr(found, name), getattr(wanted, name))
-
-
-def clustered(num: int, views: int, dimension: int, spread: int) -> np.ndarray:
-    """Codes around a few centres, so that many pairs lie near the threshold; bits by hash."""
-    bits = hashlib.shake_128(b"codes").digest(num * views * dimension)
-    noise = np.frombuffer(bits, np.int8).reshape(num, views, dimension) // (256 // spread)
-    centres = (
-        np.frombuffer(hashlib.shake_128(b"centres").digest(7 * dimension), np.int8).reshape(7, 1, dimension)
-        // 2
-    )
-    return (centres[np.arange(num) % 7] + noise).astype(np.int8)
 
 
 @given(
