@@ -185,6 +185,21 @@ TABLES: dict[str, pa.Schema] = {
             ),
         ]
     ),
+    "identical": pa.schema(
+        [
+            _column("image_id", _TEXT, "of a picture with the very descriptor of another"),
+            _column("representative", _TEXT, "the smallest image_id of those of that descriptor"),
+        ]
+    ),
+    "vectors": pa.schema(
+        [
+            _column("image_id", _TEXT, "of the picture; of identical ones, the representative alone is searched"),
+            _column("view", _INT, "which view, from 0; zero views and repeated ones have no row"),
+            _column("cell", _INT, "cell in which the view is at home"),
+            _column("visits", _IDS, "cells whose vectors it is compared with; none for a view that only waits"),
+            _column("code", _BYTES, "int8 code of the view"),
+        ]
+    ),
     "selection": pa.schema(
         [
             _column("pair_id", _TEXT, "of a row of the manifest"),
