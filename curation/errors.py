@@ -99,5 +99,6 @@ class Reason(StrEnum):
     TOO_FEW_PIXELS = "too_few_pixels"
     # embed, unit "images"
     UNDECODABLE_IMAGE = "undecodable_image"
+    NO_DESCRIPTOR = "no_descriptor"  # the network of embed.kind gives NaN or infinity for the picture
     # dedup and manifest, unit "captions"
     NO_IMAGE = "no_image"  # the pair's picture was not fetched or not decoded
