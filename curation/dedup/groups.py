@@ -51,6 +51,8 @@ class Graph:
     """int64 (N,), all different, the smallest the best; as `rank` gives."""
     epochs: np.ndarray | None = None
     """int64 (N,), the crawl of each, 0 the oldest, no later one better-ranked; one crawl where it is None."""
+    ties: tuple[np.ndarray, np.ndarray] | None = None
+    """Vertices of one component that are not near, int64 both: what an index says of its groups."""
 
     @property
     def num(self) -> int:
@@ -245,7 +247,10 @@ def one_a_component_oracle(graph: Graph) -> Settled:
 
 def components(graph: Graph) -> np.ndarray:
     """Return the best-ranked vertex of each one's connected component, int64 (N,)."""
-    label = least_labels(graph.ranks[graph.pairs.first], graph.ranks[graph.pairs.second], graph.num)
+    first, second = graph.pairs.first, graph.pairs.second
+    if graph.ties is not None:
+        first, second = np.concatenate([first, graph.ties[0]]), np.concatenate([second, graph.ties[1]])
+    label = least_labels(graph.ranks[first], graph.ranks[second], graph.num)
     best: np.ndarray = np.argsort(graph.ranks)[label[graph.ranks]]
     return best
 

@@ -41,6 +41,12 @@ def as_uri(place: Path) -> str:
     return f"file://{place.resolve()}"  # not quoted: Spark takes the characters as they are
 
 
+def written_once(frame: DataFrame, schema: str, place: Path) -> DataFrame:
+    """Write rows to a directory of the stage's own and read them back, so that they are computed once and plans stay short."""
+    frame.write.mode("overwrite").parquet(as_uri(place))
+    return frame.sparkSession.read.schema(schema).parquet(as_uri(place))
+
+
 def measure(frame: DataFrame, columns: Sequence[str]) -> tuple[int, str]:
     """Return the number of rows and an order-free digest: the sum of the rows' hashes, in decimal."""
     total = F.sum(digest_column(columns).cast("decimal(38,0)")).cast("string")
