@@ -15,44 +15,50 @@ from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from curation.config import RunConfig
-from curation.dedup.descriptors import Kind, describe, kind_of
+from curation.dedup.kinds import Recipe, recipe_of
 from curation.errors import StageError
-from curation.images import UndecodableImageError
-from curation.schemas import TABLES
-from curation.spark.batches import batches_of
+from curation.spark.describing import PLAIN, UNIT, Describing, devices
+from curation.spark.devices import gpu_profile
 from curation.spark.session import get_session
 from curation.spark.stage import adopt, read_table, write_counted
 from curation.stage import OpenStage, Record, StageSpec, Tally, run_stage
 
-SPEC = StageSpec(name="embed", section="embed", version=1, reads=("download",))
+# `kind` counts as an external: by what it is, not by where its file lies.
+SPEC = StageSpec(name="embed", section="embed", version=2, reads=("download",), ignores=("kind",))
 PICTURES_PER_TASK = 5_000  # about ten seconds of one core
-_BATCH = 1_000  # rows an Arrow batch
 
 
 def run(config: RunConfig) -> Record:
-    """Run the stage. Raises ConfigError for an unknown kind, StageError where a raw shard is not what `outcomes` says."""
-    return run_stage(config, SPEC, _embed)
+    """Run the stage.
+
+    Raises ConfigError for an unknown kind, InputError for a network that cannot be used, MissingExtraError where it needs torch,
+    StageError where a raw shard is not what `outcomes` says.
+    """
+    recipe = recipe_of(config.embed.kind)
+    outside = {"path": "embed.kind", "name": recipe.kind.name, "sha256": recipe.kind.sha256}
+    return run_stage(config, SPEC, partial(_embed, recipe=recipe), externals=[outside])
 
 
-def _embed(stage: OpenStage) -> None:
-    kind = kind_of(stage.config.embed.kind)
+def _embed(stage: OpenStage, recipe: Recipe) -> None:
     spark = get_session(stage.config.spark)
     fetched = read_table(spark, stage.input("download"), "outcomes")
     places = fetched.transform(one_place_a_picture)
-    tasks = max(spark.sparkContext.defaultParallelism, -(-places.count() // PICTURES_PER_TASK))
+    pictures = places.count()
+    tasks = max(spark.sparkContext.defaultParallelism, -(-pictures // PICTURES_PER_TASK))
     in_order = places.repartitionByRange(tasks, "raw_shard", "raw_offset").sortWithinPartitions(
         "raw_shard", "raw_offset"
     )
-    raw = stage.input("download") / "raw"
+    how = Describing.prepare(spark, recipe, stage.config.embed.device)
+    how.warn(spark, pictures)
     _, tally = write_counted(
-        in_order, partial(described, raw=raw, kind=kind), stage, "descriptors", sort_by=["image_id"]
-    )
-    stage.add(tally.of("images"))
+        in_order, partial(described, raw=stage.input("download") / "raw", how=how), stage, "descriptors",
+        sort_by=["image_id"], profile=gpu_profile(spark, how.device),
+    )  # fmt: skip
+    stage.add(tally.of(UNIT))
     adopt(stage, "descriptors", spark)
-    stage.notes["kind"] = {
-        "name": kind.name, "sha256": kind.sha256, "views": kind.views, "query_views": kind.query_views,
-        "dimension": kind.dimension,
-    }  # fmt: skip
+    stage.notes["kind"] = recipe.kind.as_note()
+    stage.notes["devices"] = devices(tally)
+    stage.notes["plain"] = tally.sums.get(PLAIN, 0)
 
 
 def one_place_a_picture(outcomes: DataFrame) -> DataFrame:
@@ -67,28 +73,10 @@ def one_place_a_picture(outcomes: DataFrame) -> DataFrame:
 
 
 def described(
-    batches: Iterator[pa.RecordBatch], tally: Tally, *, raw: Path, kind: Kind
+    batches: Iterator[pa.RecordBatch], tally: Tally, *, raw: Path, how: Describing
 ) -> Iterator[pa.RecordBatch]:
-    """Read pictures at their places and yield their `descriptors`; count the undecodable ones into the tally."""
-
-    def rows() -> Iterator[dict[str, object]]:
-        for image_id, body in bodies(batches, raw):
-            try:
-                description = describe(body)
-            except UndecodableImageError as error:
-                tally.drop("images", error.reason)
-                continue
-            tally.keep("images")
-            yield {
-                "image_id": image_id,
-                "width": description.width,
-                "height": description.height,
-                "codes": description.codes.tobytes(),
-                "kind": kind.name,
-                "kind_sha256": kind.sha256,
-            }
-
-    return batches_of(rows(), TABLES["descriptors"], _BATCH)
+    """Read pictures at their places and yield their `descriptors`; count those that have none into the tally."""
+    return how.rows(bodies(batches, raw), tally)
 
 
 def _opened(path: Path) -> BinaryIO:
