@@ -7,8 +7,9 @@ exact for them too. Two kinds never mix: the name and the hash stand in every ro
 
 # N pictures, B pictures of a batch, V views, D dimensions
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -20,9 +21,7 @@ from curation.dedup import descriptors
 from curation.errors import ConfigError, Reason, StageError
 from curation.images import UndecodableImageError, decode
 
-MAX_DIMENSION = (
-    1_040  # up to here a product of int8 codes is below 2^24: exact as float32, in any order of summation
-)
+Agreement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -38,7 +37,7 @@ class Kind:
     query_views: int
     """The first so many are enough on one side of a comparison: the others are their mirror images, to the bit."""
     dimension: int
-    """Dimensions of a view, at most `MAX_DIMENSION`."""
+    """Dimensions of a view, at most `curation.dedup.exact.MAX_DIMENSION`."""
     detail_bytes: int = 0
     """Bytes a picture for a second look at a near pair; 0 where the kind has none."""
     agreement_bound: float | None = None
@@ -163,6 +162,14 @@ class BuiltinDescriber:
             sides[:, position] = picture.width, picture.height
             codes[position] = descriptors.builtin_codes(picture.image)
         return Described(sides[0], sides[1], codes, failed=failed)
+
+
+def second_look(kind: Kind) -> Agreement | None:
+    """Return what compares the details of pairs, uint8 (E, detail_bytes) of each side, to agreements float64 (E,) in [0, 1]."""
+    if not kind.detail_bytes:
+        return None
+    agreement: Agreement = import_module("curation.dedup.second_look").agreement
+    return agreement
 
 
 def codes_of(table: pa.Table, kind: Kind, where: object) -> np.ndarray:

@@ -22,7 +22,8 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from curation.canonical import sha256_json
-from curation.dedup.kinds import MAX_DIMENSION, Described, Kind
+from curation.dedup.exact import MAX_DIMENSION
+from curation.dedup.kinds import Described, Kind
 from curation.errors import ConfigError, InputError, MissingExtraError, Reason, require
 from curation.images import Picture, UndecodableImageError, decode
 from curation.stage import file_sha256

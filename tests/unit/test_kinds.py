@@ -8,7 +8,8 @@ import pyarrow as pa
 import pytest
 from PIL import Image, ImageDraw
 
-from curation.dedup.kinds import MAX_DIMENSION, Kind, codes_of, details_of, kind_of, recipe_of
+from curation.dedup.exact import MAX_DIMENSION
+from curation.dedup.kinds import Kind, codes_of, details_of, kind_of, recipe_of
 from curation.errors import ConfigError, Reason, StageError
 
 
