@@ -1,0 +1,86 @@
+"""The recall audit of stage `neighbours`: a sample of pictures is compared with all, and what the search found of it is counted."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
+
+from curation.dedup.exact import best_cosines
+from curation.dedup.faiss_package import load_faiss
+from curation.dedup.kinds import Kind
+from curation.dedup.neighbours import Database
+from curation.dedup.recall import measured
+from curation.dedup.rows import split, unpacked
+from curation.spark.batches import map_batches
+from curation.spark.columns import coin
+
+AUDIT_COIN = "audit"  # the purpose of the coin that draws the sample
+_COMPARED = 8_192  # pictures that are compared with the sample at once
+_NEAR = pa.schema(
+    [pa.field("sampled", pa.string()), pa.field("other", pa.string()), pa.field("cosine", pa.float64())]
+)
+
+
+def audited(
+    searched: DataFrame,
+    others: DataFrame,
+    edges: DataFrame,
+    kind: Kind,
+    *,
+    pictures: int,
+    seed: int,
+    floor: float,
+) -> dict[str, Any]:
+    """Compare so many of the searched pictures, chosen by coin, with all others; return the note `audit`.
+
+    searched, others: (image_id, codes), the pictures of this crawl and those of earlier indexes too.
+    """
+    by_coin = searched.select("image_id", "codes").orderBy(
+        coin(F.col("image_id"), seed, AUDIT_COIN), "image_id"
+    )
+    sample = by_coin.limit(pictures).toArrow().sort_by("image_id")
+    near = map_batches(others.select("image_id", "codes"), _Comparing(sample, kind, floor), _NEAR)
+    pair = [
+        F.least("sampled", "other").alias("image_id_a"),
+        F.greatest("sampled", "other").alias("image_id_b"),
+    ]
+    known = edges.select("image_id_a", "image_id_b", F.lit(True).alias("found"))
+    counted = near.select("sampled", "cosine", *pair).join(known, ["image_id_a", "image_id_b"], "left")
+    table = counted.select("sampled", "cosine", F.coalesce("found", F.lit(False)).alias("found")).toArrow()
+    cosine, found = (table.column(name).to_numpy() for name in ("cosine", "found"))
+    bands = measured(np.array(table.column("sampled").to_pylist(), str), cosine, found, floor)
+    return {"pictures": sample.num_rows, "seed": seed, "floor": floor, "bands": bands}
+
+
+class _Comparing:
+    """Compares batches of pictures with a sample that every task holds."""
+
+    def __init__(self, sample: pa.Table, kind: Kind, floor: float) -> None:
+        self.ids = sample.column("image_id").to_pylist()
+        self.codes = b"".join(sample.column("codes").to_pylist())
+        self.kind, self.floor = kind, floor
+
+    def __call__(self, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        load_faiss().omp_set_num_threads(1)  # the cores are Spark's to share out
+        kind, views = self.kind, self.kind.views
+        sampled = np.frombuffer(self.codes, np.int8).reshape(-1, views, kind.dimension)
+        queries = np.ascontiguousarray(sampled[:, : kind.query_views]).reshape(-1, kind.dimension)
+        ids = pa.array(self.ids, pa.string())
+        for batch in split(batches, _COMPARED):
+            codes = unpacked(batch, views, kind.dimension)
+            database = Database(codes.reshape(-1, kind.dimension))
+            for query, hit, _ in database.near(queries, self.floor):
+                met = np.unique(query // kind.query_views * len(codes) + hit // views)
+                one, other = np.divmod(met, len(codes))
+                columns = {
+                    "sampled": ids.take(pa.array(one)),
+                    "other": batch.column("image_id").take(pa.array(other)),
+                    "cosine": pa.array(
+                        best_cosines(sampled[one], codes[other], query_views=kind.query_views)
+                    ),
+                }
+                rows = pa.RecordBatch.from_pydict(columns, schema=_NEAR)
+                yield rows.filter(pa.compute.not_equal(rows.column("sampled"), rows.column("other")))
