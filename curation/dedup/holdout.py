@@ -8,6 +8,7 @@ every one of the sets, and integers decide. Near are the same bytes, and codes a
 # M pictures of the sets, N pictures of the pool, S sets, V views, D dimensions, E pairs
 
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -24,6 +25,7 @@ from curation.errors import InputError
 from curation.imagetype import EXTENSIONS, sniff
 
 READ = ("image_id", "codes", "detail", "kind", "kind_sha256")  # columns of a table of descriptors
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")  # it is written into tables, and is a folder's name
 _BLOCK_BYTES = 1 << 26  # of float32 vectors of the sets that are searched at once
 _READERS = 4  # threads that hash a set's files
 
@@ -60,6 +62,10 @@ def find_sets(holdout: Mapping[str, Path]) -> list[HoldoutSet]:
 
 
 def _found(name: str, place: Path) -> HoldoutSet:
+    if not _NAME.fullmatch(name):
+        raise InputError(
+            f"dedup.holdout has a set called {name!r}: letters, digits, '.', '_' and '-' make a name, 64 of them at most"
+        )
     where = f"dedup.holdout.{name}"
     if not place.exists():
         raise InputError(

@@ -23,7 +23,11 @@ def ship_array(spark: SparkSession, what: str, array: np.ndarray) -> str:
 
 def shipped_array(name: str) -> np.ndarray:
     """Return, in a task, an array that was shipped, as a mapped file."""
-    array: np.ndarray = np.load(SparkFiles.get(name), mmap_mode="r")
+    place = SparkFiles.get(name)
+    try:
+        array: np.ndarray = np.load(place, mmap_mode="r")
+    except ValueError:  # nothing cannot be mapped
+        array = np.load(place)
     return array
 
 

@@ -200,6 +200,12 @@ def test_a_folder_that_is_neither_is_refused_by_name(
         find_sets({"coco": tmp_path / "gone"})
 
 
+@pytest.mark.parametrize("name", ["", "../up", "a/b", "a b", "-x", "x" * 65, "안녕"])
+def test_a_name_that_is_no_folders_name_is_refused(tmp_path: Path, name: str) -> None:
+    with pytest.raises(InputError, match="make a name"):
+        find_sets({name: tmp_path})
+
+
 def described(place: Path, kind: Kind, drop: str = "", **columns: Any) -> holdout.HoldoutSet:
     rows = table(ids("set", 4), codes(4, "set", kind), details(4, "set", kind), kind)
     for name, values in columns.items():
