@@ -1,0 +1,227 @@
+"""Fits the weights of `curation.dedup.second_look` on the set `fit` of `descriptor_sets`, and writes them as integers.
+
+    python benchmarks/fit_second_look.py [--shared ../shared] [--out curation/dedup/second_look.json]
+
+Pairs that show the same: each picture and its copies, and the copies among themselves. Pairs that do not, though many of them are
+near by their codes: emoji of different families, stars, playing cards and road signs of the clip art, pictures with colours
+exchanged, and pictures with a piece of another pasted in. The pool's own two lists are not read but to leave their pictures out.
+"""
+
+import argparse
+import io
+import json
+from collections import defaultdict
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from descriptor_sets import Dice, PictureSet, family, make
+from PIL import Image
+
+from curation.dedup import builtin, second_look
+from curation.dedup.evidence import FEATURES
+from curation.dedup.neighbours import near_pairs
+from curation.ids import coin
+from curation.images import UndecodableImageError, decode
+
+SEED = 1
+THRESHOLD = 0.85  # of the codes: what a second look may be asked about
+SERIES = (
+    "shapes/stars/",
+    "recreation/games/cards/",
+    "transportation/roadsigns/",
+)  # in which no two show the same
+SERIES_SHARE = 0.03  # of their near pairs, which are very many
+BINS, UNITS, STEPS = 32, 16, 1_500
+WEIGHT_BITS, CERTAIN = 6, 20  # binary places of weights; log odds from agreement 0 to 1
+SAME_ARTWORK = 2.0  # levels of mean difference: below, a pair of two names is one drawing
+
+
+@dataclass(frozen=True)
+class Described:
+    """Codes and details of some pictures."""
+
+    codes: np.ndarray
+    details: np.ndarray
+
+    @classmethod
+    def of(cls, images: list[Image.Image]) -> "Described":
+        """Describe RGB pictures."""
+        found = [builtin.described(image) for image in images]
+        details = np.stack([np.frombuffer(one.detail, np.uint8) for one in found])
+        return cls(np.stack([one.codes for one in found]), details)
+
+
+def opened(body: bytes) -> Image.Image | None:
+    """Return a picture, or nothing."""
+    try:
+        return decode(body, draft_side=builtin.WORKING_SIDE).image
+    except UndecodableImageError:
+        return None
+
+
+def same_pairs(
+    pictures: PictureSet, described: Described, place: dict[str, int]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return details (E, L) of each copy and its picture, and of the copies of one picture among themselves."""
+    copies = Described.of([image for copy in pictures.copies if (image := opened(copy.body))])
+    left = [described.details[place[copy.source]] for copy in pictures.copies]
+    right = list(copies.details)
+    of_source = defaultdict(list)
+    for number, copy in enumerate(pictures.copies):
+        of_source[copy.source].append(number)
+    for numbers in of_source.values():
+        for first, second in pairwise(numbers):
+            left.append(copies.details[first])
+            right.append(copies.details[second])
+    return np.stack(left), np.stack(right)
+
+
+def unlike_pairs(described: Described, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return details (E, L) of near pairs of emoji of two families, and of some in the clip art's series."""
+    pairs = near_pairs(described.codes, THRESHOLD, query_views=builtin.QUERY_VIEWS)
+    chosen = []
+    for first, second in zip(pairs.first, pairs.second, strict=True):
+        one, two = names[first], names[second]
+        series = any(part in one and part in two for part in SERIES)
+        emoji = one.startswith("emoji/") and two.startswith("emoji/") and family(one) != family(two)
+        if emoji or (series and coin(f"{one}\0{two}", SEED, "fit-second-look") < SERIES_SHARE):
+            chosen.append((first, second))
+    left, right = (described.details[list(side)] for side in zip(*chosen, strict=True))
+    other = _difference(left, right) > SAME_ARTWORK
+    return left[other], right[other]
+
+
+def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
+    """Return the mean difference of luminance and of chroma as they lie, the larger of both."""
+    one, two = (side.view(second_look.DETAIL)[:, 0] for side in (left, right))
+    parts = [
+        np.abs(one[name].astype(np.float64) - two[name]).reshape(len(left), -1).mean(axis=1)
+        for name in ("luminance", "colour")
+    ]
+    return np.maximum(*parts)
+
+
+def twins(images: list[Image.Image], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return details (E, L) of pictures and of what was made of them: other colours, or a piece of another picture."""
+    left, right = [], []
+    for image, name in zip(images, names, strict=True):
+        dice = Dice(name, SEED)
+        if dice.between(0, 1) > 0.25 or min(image.size) < 48:
+            continue
+        made = (
+            Image.merge(
+                "RGB", [image.split()[k] for k in dice.one_of([(1, 2, 0), (2, 0, 1), (0, 2, 1), (1, 0, 2)])]
+            )
+            if dice.between(0, 1) < 0.4
+            else _pasted(image, images[int(dice.between(0, len(images)))], dice)
+        )
+        before, after = builtin.described(image), builtin.described(_as_jpeg(made, dice))
+        pair = [np.frombuffer(one.detail, np.uint8)[None] for one in (before, after)]
+        if _difference(*pair)[0] > 2 * SAME_ARTWORK and before.codes.any():
+            left.append(pair[0][0])
+            right.append(pair[1][0])
+    return np.stack(left), np.stack(right)
+
+
+def _pasted(image: Image.Image, other: Image.Image, dice: Dice) -> Image.Image:
+    """Return the picture with a piece of the other, a fifth to two fifths of the side of what is not border."""
+    left, upper, right, lower = builtin.trimmed(image)[0]
+    share = dice.between(0.2, 0.4)
+    width, height = max(4, round((right - left) * share)), max(4, round((lower - upper) * share))
+    x = left + round(dice.between(0, right - left - width))
+    y = upper + round(dice.between(0, lower - upper - height))
+    inner = builtin.trimmed(other)[0]
+    made = image.copy()
+    made.paste(other.crop(inner).resize((width, height)), (x, y))
+    return made
+
+
+def _as_jpeg(image: Image.Image, dice: Dice) -> Image.Image:
+    stream = io.BytesIO()
+    image.save(stream, "JPEG", quality=round(dice.between(70, 95)))
+    return decode(stream.getvalue()).image
+
+
+def features(pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
+    """Return the features of pairs, float64 (E, F)."""
+    left, right = pairs
+    step = second_look.BATCH
+    return np.concatenate(
+        [
+            second_look.features(left[start : start + step], right[start : start + step])
+            for start in range(0, len(left), step)
+        ]
+    )
+
+
+def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
+    """Return the weights, as second_look.json has them."""
+    import torch
+
+    both = np.concatenate([same, unlike])
+    bounds = [np.unique(np.quantile(column, np.arange(1, BINS) / BINS)) for column in both.T]
+    bins = np.stack(
+        [np.searchsorted(b, column, side="right") for b, column in zip(bounds, both.T, strict=True)], axis=1
+    )
+    inputs = torch.tensor(bins, dtype=torch.float32) / BINS
+    wanted = torch.cat([torch.ones(len(same)), torch.zeros(len(unlike))])
+    weight = torch.where(wanted > 0, len(both) / (2 * len(same)), len(both) / (2 * len(unlike)))
+    torch.manual_seed(SEED)
+    network = torch.nn.Sequential(
+        torch.nn.Linear(len(FEATURES), UNITS), torch.nn.ReLU(), torch.nn.Linear(UNITS, 1)
+    )
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=0.02)
+    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
+    for _ in range(STEPS):
+        optimizer.zero_grad()
+        logits = network(inputs)[:, 0]
+        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, weight)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    hidden, out = network[0], network[2]
+    unit = 1 << WEIGHT_BITS
+    integers = {
+        "hidden": hidden.weight.T * unit / BINS * 16, "hidden_bias": hidden.bias * unit * 16,
+        "out": out.weight[0] * unit, "out_bias": (out.bias + CERTAIN / 2) * unit * unit * 16,
+    }  # fmt: skip
+    rounded = {name: torch.round(value).to(torch.int64).tolist() for name, value in integers.items()}
+    return {
+        "features": list(FEATURES),
+        "bounds": [column.tolist() for column in bounds],
+        **rounded,
+        "out_bias": rounded["out_bias"][0],
+        "certain": CERTAIN * unit * unit * 16,
+    }
+
+
+def main() -> None:
+    """Fit, write, and print how many pairs of each sort agree."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--out", type=Path, default=Path("curation/dedup/second_look.json"))
+    options = parser.parse_args()
+    pictures = make(options.shared / "pool", "fit", SEED)
+    images = {path: image for path, body in pictures.pictures.items() if (image := opened(body))}
+    names = list(images)
+    described = Described.of(list(images.values()))
+    sorts = {
+        "same": same_pairs(pictures, described, {name: number for number, name in enumerate(names)}),
+        "unlike": unlike_pairs(described, names),
+        "twins": twins(list(images.values()), names),
+    }
+    measured = {name: features(pairs) for name, pairs in sorts.items()}
+    weights = fitted(measured["same"], np.concatenate([measured["unlike"], measured["twins"]]))
+    options.out.write_text(json.dumps(weights, separators=(",", ":")) + "\n", "utf-8")
+    for name, rows in measured.items():
+        agree = second_look.weighed(rows, second_look.Weights.of(weights))
+        shares = {
+            bound: round(float((agree >= bound).mean()), 4) for bound in (0.4, 0.5, 0.55, 0.6, 0.65, 0.7)
+        }
+        print(name, len(rows), shares)
+
+
+if __name__ == "__main__":
+    main()

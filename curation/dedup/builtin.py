@@ -1,0 +1,178 @@
+"""Kind `builtin`: a picture to views of the lowest frequencies, and to the detail that a second look takes; no weights.
+
+A view is the lowest frequencies of a 32 x 32 thumbnail: luminance without its mean, and colour. Views: the whole; the whole
+without its plain border, and without another inside it; crops in the middle and at the corners, so that a picture and its crop meet in one of them; and each of
+these mirrored, which in the frequencies is a change of sign. Colour has at most 0.3 of luminance's length: a grey copy keeps a
+cosine of 1 / sqrt(1 + 0.3^2) = 0.958, a twin in the opposite colour falls to 0.83. The codes only propose pairs:
+`curation.dedup.second_look` decides on the details.
+
+From the thumbnail on, all is integer arithmetic (float64 holds every product exactly): the same codes on any machine.
+A view of hardly any contrast is the zero vector, which is near to nothing: a plain picture has duplicates by its bytes alone.
+"""
+
+# V views, D dimensions, K frequencies a side, S side of the thumbnail
+
+import functools
+from dataclasses import dataclass
+
+import numpy as np
+from PIL import Image, ImageChops
+
+from curation.dedup import second_look
+
+VERSION = 2
+WORKING_SIDE = 96  # pixels: pictures are reduced to 96-191 a side before anything is measured
+_S, _K, _K_COLOUR = 32, 8, 3
+_BASIS_BITS, _WEIGHT_BITS = 10, 4  # binary places of the cosines, and of the weights and frequencies
+EMPHASIS = 0.25  # frequency (k, l) is multiplied by |(k, l)|^0.25: pictures have little energy high up
+COLOUR_SHARE = (3, 10)  # colour's greatest length, of luminance's
+CROP = 0.87  # sides of the crops, of the whole's
+CROPS = ((0.5, 0.5), (0, 0), (1, 0), (0, 1), (1, 1))  # where they lie, of what is left and above
+TRIM_TOLERANCE = 16  # grey levels in which a plain border may vary
+TRIM_OUTLIERS = 100  # one pixel in so many of a border's line may differ
+TRIM_MIXED = 2  # pixels between border and content in which both mix
+TRIM_LEAST = 8  # a part of each side, and pixels, that must be left
+PLAIN_CONTRAST = 2  # grey levels of standard deviation; below, a view is plain
+QUERY_VIEWS = 3 + len(CROPS)
+VIEWS = 2 * QUERY_VIEWS
+DIMENSION = _K * _K - 1 + 2 * _K_COLOUR * _K_COLOUR
+_Edges = tuple[int, int, int, int]  # left, upper, right, lower, in pixels
+
+
+def parameters() -> dict[str, object]:
+    """Return all that codes and details depend on beside the picture."""
+    return {
+        "version": VERSION, "working_side": WORKING_SIDE, "thumbnail": _S, "luminance_frequencies": _K,
+        "colour_frequencies": _K_COLOUR, "basis_bits": _BASIS_BITS, "weight_bits": _WEIGHT_BITS, "emphasis": EMPHASIS,
+        "colour_share": list(COLOUR_SHARE), "crop": CROP, "crops": [list(place) for place in CROPS],
+        "trim_tolerance": TRIM_TOLERANCE, "trim_outliers": TRIM_OUTLIERS, "trim_mixed": TRIM_MIXED, "trim_least": TRIM_LEAST, "plain_contrast": PLAIN_CONTRAST, "second_look": second_look.parameters(),
+    }  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Description:
+    """A picture's descriptor."""
+
+    codes: np.ndarray
+    """int8 (V, D): the views as in the module's docstring, then each mirrored."""
+    detail: bytes
+    """What `curation.dedup.second_look.agreement` compares."""
+
+
+def described(image: Image.Image) -> Description:
+    """Return the descriptor of an RGB picture."""
+    factors = (max(1, image.width // WORKING_SIDE), max(1, image.height // WORKING_SIDE))
+    small = image.reduce(factors) if max(factors) > 1 else image
+    planes = small.convert("YCbCr")
+    boxes = trimmed(small)
+    return Description(_codes(planes, boxes), second_look.detail_of(planes, boxes, image.size))
+
+
+def codes(image: Image.Image) -> np.ndarray:
+    """Return the codes of an RGB picture, int8 (V, D)."""
+    return described(image).codes
+
+
+def _codes(planes: Image.Image, trimmed_boxes: tuple[_Edges, _Edges]) -> np.ndarray:
+    width, height = planes.size
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, width, height), *trimmed_boxes]
+    for across, along in CROPS:
+        x, y = width * (1 - CROP) * across, height * (1 - CROP) * along
+        boxes.append((x, y, x + width * CROP, y + height * CROP))
+    thumbnails = [np.asarray(planes.resize((_S, _S), Image.Resampling.BILINEAR, box=box)) for box in boxes]
+    codes_VD = _codes_of_thumbnails(np.stack(thumbnails))
+    return np.concatenate([codes_VD, codes_VD * _mirror_signs()])
+
+
+def trimmed(image: Image.Image) -> tuple[_Edges, _Edges]:
+    """Return what is left without a plain border, and without another inside that: a frame, and the margin in it.
+
+    Boxes: left, upper, right, lower; the same twice where there is no second border. A border is left where without it less than
+    an eighth of a side would remain.
+    """
+    outer = _without_border(image, (0, 0, *image.size))
+    return outer, _without_border(image, outer)
+
+
+def _without_border(image: Image.Image, box: _Edges) -> _Edges:
+    """Return the box of what differs from the corners' median colour, less the pixels in which border and content mix."""
+    part = image.crop(box)
+    width, height = part.size
+    if min(width, height) < 2 * TRIM_LEAST:  # nothing that small has a border worth a view
+        return box
+    corners = [part.getpixel((x, y)) for x in (0, width - 1) for y in (0, height - 1)]
+    plain = tuple(int(sorted(channel)[1]) for channel in zip(*corners, strict=True))
+    red, green, blue = ImageChops.difference(part, Image.new("RGB", part.size, plain)).split()
+    differs = np.asarray(ImageChops.lighter(ImageChops.lighter(red, green), blue)) > TRIM_TOLERANCE
+    left, right = _span(np.count_nonzero(differs, axis=0) * TRIM_OUTLIERS > height)
+    upper, lower = _span(np.count_nonzero(differs, axis=1) * TRIM_OUTLIERS > width)
+    least = [max(TRIM_LEAST, side // TRIM_LEAST) for side in image.size]
+    if right - left < least[0] or lower - upper < least[1]:
+        return box
+    return box[0] + left, box[1] + upper, box[0] + right, box[1] + lower
+
+
+def _span(differs: np.ndarray) -> tuple[int, int]:
+    """Return start and stop of the lines that differ from the border, without those in which it mixes with the content."""
+    lines = np.flatnonzero(differs)
+    if not len(lines):
+        return 0, 0
+    start, stop = int(lines[0]), int(lines[-1]) + 1
+    return start + TRIM_MIXED * (start > 0), stop - TRIM_MIXED * (stop < len(differs))
+
+
+def _codes_of_thumbnails(thumbnails_VSSC: np.ndarray) -> np.ndarray:
+    """Return int8 codes (V, D) of YCbCr thumbnails, uint8 (V, S, S, 3)."""
+    levels = thumbnails_VSSC.astype(np.float64)
+    luminance = _frequencies(levels[..., 0], _K)[:, 1:]
+    colour = np.concatenate([_frequencies(levels[..., c] - 128, _K_COLOUR) for c in (1, 2)], axis=1)
+    length = _length(luminance)
+    plain = length < PLAIN_CONTRAST * _S << _WEIGHT_BITS
+    share, whole = COLOUR_SHARE
+    allowed, present = share * length, whole * _length(colour)
+    bounded = np.where(
+        (present > allowed)[:, None], _rounded(colour * allowed[:, None], present[:, None]), colour
+    )
+    vectors = np.concatenate([luminance, bounded], axis=1)
+    largest = np.abs(vectors).max(axis=1, keepdims=True)
+    codes = _rounded(127 * vectors, largest)
+    return np.where(plain[:, None], 0, codes).astype(np.int8)
+
+
+def _frequencies(levels_VSS: np.ndarray, side: int) -> np.ndarray:
+    """Return the lowest side x side frequencies as int64 (V, side * side), in units of 2^-4 grey levels, emphasised."""
+    basis, weights = _basis(side)
+    # Integers below 2^53: exact, in whatever order they are added.
+    products = basis @ levels_VSS @ basis.T * weights
+    scaled = products.reshape(len(levels_VSS), -1).astype(np.int64)
+    return _rounded(scaled, np.int64(1) << 2 * _BASIS_BITS)
+
+
+@functools.cache
+def _basis(side: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return the cosine basis (side, S) in units of 2^-10, and the weights of frequencies (side, side) in units of 2^-4."""
+    k, n = np.arange(side)[:, None], np.arange(_S)[None]
+    cosines = np.cos(np.pi * (2 * n + 1) * k / (2 * _S)) * np.where(k == 0, np.sqrt(1 / _S), np.sqrt(2 / _S))
+    weights = np.maximum(np.hypot(k, np.arange(side)[None]), 1) ** EMPHASIS
+    return np.rint(cosines * (1 << _BASIS_BITS)), np.rint(weights * (1 << _WEIGHT_BITS))
+
+
+@functools.cache
+def _mirror_signs() -> np.ndarray:
+    """Return int8 (D,): -1 at odd horizontal frequencies, which a mirrored picture has with the other sign."""
+    luminance = np.tile(1 - 2 * (np.arange(_K) % 2), _K)[1:]
+    colour = np.tile(1 - 2 * (np.arange(_K_COLOUR) % 2), _K_COLOUR)
+    return np.concatenate([luminance, colour, colour]).astype(np.int8)
+
+
+def _length(vectors: np.ndarray) -> np.ndarray:
+    """Return the Euclidean lengths of integer vectors, cut to integers: int64 (V,)."""
+    lengths: np.ndarray = np.sqrt(np.square(vectors).sum(axis=1).astype(np.float64))
+    return lengths.astype(np.int64)
+
+
+def _rounded(numerator: np.ndarray, denominator: np.ndarray | np.int64) -> np.ndarray:
+    """Return numerator / denominator rounded half away from zero, in integers; 0 where the denominator is 0."""
+    bottom = np.maximum(denominator, 1)
+    quotient: np.ndarray = np.sign(numerator) * ((2 * np.abs(numerator) + bottom) // (2 * bottom))
+    return quotient

@@ -1,0 +1,233 @@
+"""A second look at two pictures whose codes are near: whether they show the same, up to what the web does.
+
+Codes of low frequencies cannot tell a smiley from one with another mouth, nor a road sign from its neighbour. So `embed` keeps a
+`detail` a picture: the thumbnail of what is not plain border, and where that lies in the whole. `agreement` lays the one over the
+other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`) and weighs that by a table
+of integers that a small network of sixteen units was rounded to (`second_look.json`, made by `benchmarks/fit_second_look.py`).
+
+It is symmetric, and the same on any machine: sums of integers, correctly rounded single operations, and comparisons.
+"""
+
+# E pairs, S side of the thumbnail, C side of its chroma
+
+import functools
+import json
+from dataclasses import dataclass
+from importlib import resources
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from curation.canonical import sha256_json
+from curation.dedup.alignment import FULL_SIDE, UNIT, Alignment, Frame, align, warped
+from curation.dedup.evidence import FEATURES, Aligned, measured
+from curation.errors import InputError
+
+VERSION = 1
+COLOUR_SIDE = 12
+MARGIN, MARGIN_PIXELS = 16, 3  # a part of the box's side, and pixels, that are added at each edge
+BATCH = 128  # pairs at once: their thumbnails stay in the cache
+BOUND = 0.5  # agreement of pictures that show the same
+DETAIL = np.dtype(
+    [
+        # Left, upper, right, lower, in 65,535ths of the whole's sides. The window is what the thumbnail shows: the outer box, with
+        # a margin unless there is an inner one. Beyond it there is plain border up to `known`, and beyond this, who knows.
+        ("window", "<u2", 4),
+        ("known", "<u2", 4),
+        ("outer", "<u2", 4),  # what is left without a plain border
+        ("inner", "<u2", 4),  # and without another one inside it
+        ("sides", "<u2", 2),  # of the whole picture, as it was described, in pixels
+        ("luminance", "u1", (FULL_SIDE, FULL_SIDE)),
+        ("colour", "u1", (2, COLOUR_SIDE, COLOUR_SIDE)),
+    ]
+)
+DETAIL_BYTES = DETAIL.itemsize
+_Edges = tuple[int, int, int, int]  # left, upper, right, lower
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The network, in integers."""
+
+    bounds: list[np.ndarray]
+    """float64, F of them: between the bins of each feature, ascending."""
+    hidden: np.ndarray
+    """int64 (F, H)."""
+    hidden_bias: np.ndarray
+    """int64 (H,)."""
+    out: np.ndarray
+    """int64 (H,)."""
+    out_bias: int
+    certain: int
+    """The score of agreement 1."""
+
+    @classmethod
+    def of(cls, data: dict[str, Any]) -> "Weights":
+        """Return the weights of a file's contents."""
+        assert tuple(data["features"]) == FEATURES
+        bounds = [np.array(column, np.float64) for column in data["bounds"]]
+        hidden, hidden_bias, out = (
+            np.array(data[name], np.int64) for name in ("hidden", "hidden_bias", "out")
+        )
+        return cls(bounds, hidden, hidden_bias, out, data["out_bias"], data["certain"])
+
+
+def parameters() -> dict[str, object]:
+    """Return what details and agreement depend on."""
+    return {"version": VERSION, "detail_bytes": DETAIL_BYTES, "weights_sha256": sha256_json(_weights_file())}
+
+
+def detail_of(planes: Image.Image, boxes: tuple[_Edges, _Edges], sides: tuple[int, int]) -> bytes:
+    """Return the detail of a picture.
+
+    planes: YCbCr, reduced. boxes: left, upper, right, lower of what is left without a plain border, and without another one inside
+    it, in its pixels. sides: width and height of the picture before it was reduced, for its proportions.
+    """
+    row = np.zeros((), DETAIL)
+    framed = boxes[0] != boxes[1]
+    window = boxes[0] if framed else _with_margin(boxes[0], planes.size)
+    known = window if framed else (0, 0, *planes.size)
+    for name, edges in (("window", window), ("known", known), ("outer", boxes[0]), ("inner", boxes[1])):
+        row[name] = [edge * 0xFFFF // side for edge, side in zip(edges, planes.size * 2, strict=True)]
+    row["sides"] = [min(side, 0xFFFF) for side in sides]
+    thumbnail = np.asarray(
+        planes.resize((FULL_SIDE, FULL_SIDE), Image.Resampling.BILINEAR, box=window), np.uint16
+    )
+    row["luminance"] = _smoothed(thumbnail[..., 0])
+    share = FULL_SIDE // COLOUR_SIDE
+    sums = thumbnail[..., 1:].reshape(COLOUR_SIDE, share, COLOUR_SIDE, share, 2).sum(axis=(1, 3))
+    row["colour"] = ((sums + share**2 // 2) // share**2).transpose(2, 0, 1)
+    return row.tobytes()
+
+
+def _with_margin(box: _Edges, sides: tuple[int, int]) -> _Edges:
+    """Return the box with some of the border around it, so that its edge is plain wherever it is not the picture's own."""
+    left, upper, right, lower = box
+    x, y = MARGIN_PIXELS + (right - left) // MARGIN, MARGIN_PIXELS + (lower - upper) // MARGIN
+    return max(0, left - x), max(0, upper - y), min(sides[0], right + x), min(sides[1], lower + y)
+
+
+def _smoothed(levels_SS: np.ndarray) -> np.ndarray:
+    """Return levels smoothed by 1 2 1 along each axis, so that a pixel's shift is no great difference."""
+    padded = np.pad(levels_SS, 1, mode="edge")
+    rows = padded[:-2] + 2 * padded[1:-1] + padded[2:]
+    smooth: np.ndarray = (rows[:, :-2] + 2 * rows[:, 1:-1] + rows[:, 2:] + 8) >> 4
+    return smooth
+
+
+def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return how surely each pair of pictures shows the same, float64 (E,) in [0, 1]; symmetric; 1 for equal details.
+
+    first, second: uint8 (E, DETAIL_BYTES). Raises InputError for another type or shape.
+    """
+    first, second = _checked(first), _checked(second)
+    if len(first) != len(second):
+        raise InputError(f"{len(first)} details beside {len(second)}: a second look is at pairs")
+    parts = [
+        weighed(features(first[start : start + BATCH], second[start : start + BATCH]))
+        for start in range(0, len(first), BATCH)
+    ]
+    result: np.ndarray = np.concatenate([np.zeros(0), *parts])
+    result[(first == second).all(axis=1)] = 1.0
+    return result
+
+
+def _checked(details: np.ndarray) -> np.ndarray:
+    if details.dtype != np.uint8 or details.ndim != 2 or details.shape[1] != DETAIL_BYTES:
+        raise InputError(
+            f"details are {details.dtype} {details.shape}; uint8 (pairs, {DETAIL_BYTES}) is wanted"
+        )
+    return np.ascontiguousarray(details)
+
+
+def features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return what speaks for and against, float64 (E, F), columns as FEATURES. As `agreement` takes them, few at once."""
+    swap = _is_template(second, first)[:, None]
+    template = np.where(swap, second, first).view(DETAIL)[:, 0]
+    other = np.where(swap, first, second).view(DETAIL)[:, 0]
+    found = align(template["luminance"], other["luminance"], _frame(template), _frame(other))
+    named = measured(_aligned(template, other, found))
+    named |= _geometry(template, other, found)
+    return np.stack([named[name] for name in FEATURES], axis=1)
+
+
+def _is_template(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return where the first is the template: its box is the larger part of its whole, or the bytes are the greater; (E,)."""
+    areas = []
+    for details in (first, second):
+        left, upper, right, lower = details.view(DETAIL)["window"][:, 0].astype(np.int64).T
+        areas.append((right - left) * (lower - upper))
+    row = np.arange(len(first))
+    differing = (first != second).argmax(axis=1)
+    greater = first[row, differing] > second[row, differing]
+    result: np.ndarray = (areas[0] > areas[1]) | ((areas[0] == areas[1]) & greater)
+    return result
+
+
+def _frame(details: np.ndarray) -> Frame:
+    return Frame(
+        *(
+            (details[name].astype(np.int64) * UNIT + 0x7FFF) // 0xFFFF
+            for name in ("window", "known", "outer", "inner")
+        )
+    )
+
+
+def _aligned(template: np.ndarray, other: np.ndarray, found: Alignment) -> Aligned:
+    """Return both in the template's frame."""
+    turn = found.mirror[:, None, None]
+    frame = _frame(other).mirrored(found.mirror)
+    levels = other["luminance"]
+    level, known = warped(np.where(turn, levels[:, :, ::-1], levels), frame, found.placement)
+    chroma = other["colour"].astype(np.float32) - 128
+    chroma = np.where(turn[:, None], chroma[..., ::-1], chroma)
+    planes, colours_known = zip(*(warped(chroma[:, k], frame, found.placement) for k in (0, 1)), strict=True)
+    return Aligned(
+        template["luminance"].astype(np.float32), level, known, template["colour"].astype(np.float32) - 128,
+        np.stack(planes, axis=1), colours_known[0],
+    )  # fmt: skip
+
+
+def _geometry(template: np.ndarray, other: np.ndarray, found: Alignment) -> dict[str, np.ndarray]:
+    """Return by what factor the one is stretched to the other's proportions, and by what it is scaled: float64 (E,), from 1 on."""
+    lengths = [
+        (details["window"][:, 2:].astype(np.float64) - details["window"][:, :2]) * details["sides"] + 1
+        for details in (template, other)
+    ]
+    scale = found.placement.scale / UNIT
+    stretch = (
+        lengths[0][:, 0]
+        / lengths[0][:, 1]
+        * (lengths[1][:, 1] * scale[:, 1])
+        / (lengths[1][:, 0] * scale[:, 0])
+    )
+    larger = np.maximum(scale, 1 / scale)
+    return {"aspect": np.maximum(stretch, 1 / stretch), "rescaled": larger[:, 0] * larger[:, 1]}
+
+
+def weighed(features_EF: np.ndarray, weights: Weights | None = None) -> np.ndarray:
+    """Return the agreement that features speak for, float64 (E,): integers up to one division."""
+    weights = weights or _weights()
+    bins = np.stack(
+        [
+            np.searchsorted(bounds, column, side="right")
+            for bounds, column in zip(weights.bounds, features_EF.T, strict=True)
+        ],
+        axis=1,
+    )
+    units = np.maximum(bins @ weights.hidden + weights.hidden_bias, 0)
+    score = units @ weights.out + weights.out_bias
+    result: np.ndarray = np.clip(score, 0, weights.certain) / weights.certain
+    return result
+
+
+def _weights_file() -> dict[str, Any]:
+    text = resources.files("curation.dedup").joinpath("second_look.json").read_text("utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+@functools.cache
+def _weights() -> Weights:
+    return Weights.of(_weights_file())
