@@ -100,5 +100,8 @@ class Reason(StrEnum):
     # embed, unit "images"
     UNDECODABLE_IMAGE = "undecodable_image"
     NO_DESCRIPTOR = "no_descriptor"  # the network of embed.kind gives NaN or infinity for the picture
+    # dedup, units "images" and "captions"
+    HOLDOUT = "holdout"  # near a picture of an evaluation set
+    EARLIER_PICTURE = "earlier_picture"  # joined a picture of an earlier crawl, in whose shards that lies
     # dedup and manifest, unit "captions"
     NO_IMAGE = "no_image"  # the pair's picture was not fetched or not decoded

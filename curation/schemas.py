@@ -133,20 +133,35 @@ TABLES: dict[str, pa.Schema] = {
     "groups": pa.schema(
         [
             _column("image_id", _TEXT, "of the picture"),
-            _column("group_id", _TEXT, "image_id of the group's best-ranked survivor"),
-            _column("survivor", _FLAG, "the picture is kept"),
-            _column("joined", _TEXT, "the kept picture it is nearest to; itself for a survivor"),
             _column(
-                "cosine", _REAL, "cosine of the codes to `joined`, best over the views; 1 for a survivor"
+                "group_id",
+                _TEXT,
+                "image_id of the best-ranked picture of all that a chain of near pairs ties to it: a survivor",
             ),
-            _column("rule", _TEXT, "single, survivor, identical_descriptor, near_descriptor or holdout"),
+            _column("survivor", _FLAG, "the picture is kept"),
+            _column(
+                "joined",
+                _TEXT,
+                "the kept picture that has its captions now; itself for a survivor, and for one that joined none",
+            ),
+            _column(
+                "cosine",
+                _REAL,
+                "cosine of the codes to `near` (for holdout: to the evaluation set's picture), best over the views; 1 for a survivor",
+            ),
+            _column(
+                "rule", _TEXT, "single, survivor, identical_descriptor, near_descriptor, holdout or earlier"
+            ),
             _column(
                 "near",
                 _TEXT,
-                "the near picture that it was dropped for: `joined`, or one on the way there",
+                "the near picture that it was dropped for: under mis `joined`, under dominated the first on the way there, "
+                "under components its nearest of all, for holdout the evaluation set's",
                 nullable=True,
             ),
-            _column("holdout", _TEXT, "evaluation set that has a picture near it", nullable=True),
+            _column(
+                "holdout", _TEXT, "evaluation set that has a picture near it, for rule holdout", nullable=True
+            ),
             _column("in_index", _FLAG, "`joined` is a picture of an earlier crawl", nullable=True),
         ]
     ),
@@ -193,11 +208,32 @@ TABLES: dict[str, pa.Schema] = {
     ),
     "vectors": pa.schema(
         [
-            _column("image_id", _TEXT, "of the picture; of identical ones, the representative alone is searched"),
+            _column(
+                "image_id", _TEXT, "of the picture; of identical ones, the representative alone is searched"
+            ),
             _column("view", _INT, "which view, from 0; zero views and repeated ones have no row"),
             _column("cell", _INT, "cell in which the view is at home"),
-            _column("visits", _IDS, "cells whose vectors it is compared with; none for a view that only waits"),
+            _column(
+                "visits", _IDS, "cells whose vectors it is compared with; none for a view that only waits"
+            ),
             _column("code", _BYTES, "int8 code of the view"),
+        ]
+    ),
+    "members": pa.schema(
+        [
+            _column("image_id", _TEXT, "of a picture that the crawl described"),
+            _column("epoch", _INT, "which crawl of the chain, 0 the oldest"),
+            _column("group_id", _TEXT, "as in groups"),
+            _column("survivor", _FLAG, "as in groups"),
+            _column("joined", _TEXT, "as in groups"),
+            _column("near", _TEXT, "as in groups", nullable=True),
+            _column("cosine", _REAL, "as in groups"),
+            _column("held_out", _FLAG, "the group has a held-out picture"),
+            _column(
+                "pixels", _LONG, "width times height; null where dedup.rank does not name it", nullable=True
+            ),
+            _column("captions", _LONG, "wanted pairs that show it; null likewise", nullable=True),
+            _column("bytes", _LONG, "size of the file; null likewise", nullable=True),
         ]
     ),
     "selection": pa.schema(
