@@ -3,6 +3,7 @@
 # N pictures, V views, D dimensions, M vectors, C cells
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -21,6 +22,15 @@ class Visiting:
     probe: int = 4
     floor: float = 0.92
     """Least cosine of a near pair."""
+
+    def as_note(self) -> dict[str, Any]:
+        """Return what decides the visits beside the centroids, for a record."""
+        deciding: dict[str, dict[str, Any]] = {
+            "probe": {"probe": self.probe},
+            "bound": {"floor": self.floor},
+            "exhaustive": {},
+        }
+        return {"mode": self.mode} | deciding[self.mode]
 
     def visits(self, codes_MD: np.ndarray) -> Visits:
         """Return homes and visits of int8 vectors."""

@@ -70,15 +70,31 @@ def placed(descriptors: DataFrame, kind: Kind, visiting: Visiting) -> DataFrame:
     def homes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in split(batches, _DESCRIBED):
             rows, codes = view_rows(batch, kind.views, kind.dimension)
-            asks = rows.column("view").to_numpy() < kind.query_views
-            visits = visiting.visits(codes)
-            counts = np.where(asks, np.diff(visits.offsets), 0)
-            offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
-            kept = visits.cells[np.repeat(asks, np.diff(visits.offsets))]
-            columns = {
-                "image_id": rows.column("image_id"), "view": rows.column("view"), "cell": pa.array(visits.home),
-                "visits": pa.ListArray.from_arrays(pa.array(offsets), pa.array(kept)), "code": rows.column("code"),
-            }  # fmt: skip
-            yield pa.RecordBatch.from_pydict(columns)
+            yield _at_home(rows, codes, kind, visiting)
 
     return map_batches(descriptors.select("image_id", "codes"), homes, "vectors")
+
+
+def revisited(vectors: DataFrame, kind: Kind, visiting: Visiting) -> DataFrame:
+    """Return the table `vectors` with the visits of another mode."""
+
+    def homes(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        for rows in batches:
+            yield _at_home(rows, as_codes(rows.column("code"), kind.dimension), kind, visiting)
+
+    return map_batches(vectors.select(*VIEW.names), homes, "vectors")
+
+
+def _at_home(rows: pa.RecordBatch, codes_ND: np.ndarray, kind: Kind, visiting: Visiting) -> pa.RecordBatch:
+    """Return rows (image_id, view, code) with their homes and visits."""
+    visits = visiting.visits(codes_ND)
+    asks = rows.column("view").to_numpy() < kind.query_views
+    counts = np.diff(visits.offsets)
+    offsets = np.concatenate([[0], np.cumsum(np.where(asks, counts, 0))]).astype(np.int32)
+    kept = visits.cells[np.repeat(asks, counts)]
+    columns = {name: rows.column(name) for name in VIEW.names}
+    columns |= {
+        "cell": pa.array(visits.home),
+        "visits": pa.ListArray.from_arrays(pa.array(offsets), pa.array(kept)),
+    }
+    return pa.RecordBatch.from_pydict(columns)

@@ -9,6 +9,7 @@ later, in `dedup`. Run: `curate neighbours`, or `spark-submit jobs/neighbours.py
 import sys
 import time
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,9 +20,11 @@ from curation.config_dedup import Device, NeighboursSection
 from curation.dedup import cost
 from curation.dedup.cells import Cells, fitted, number_of_cells, one_cell
 from curation.dedup.faiss_package import faiss_version, gpus
+from curation.dedup.index import Index, externals, open_chain
 from curation.dedup.kinds import Kind
 from curation.dedup.search import Visiting
-from curation.errors import ConfigError, StageError
+from curation.errors import ConfigError, Reason, StageError
+from curation.spark.against import frozen_cells, old_descriptors, old_vectors, without_members
 from curation.spark.cells import count_vectors, placed, sample
 from curation.spark.devices import gpu_profile, is_local
 from curation.spark.edges import valued
@@ -50,12 +53,20 @@ class Search:
     device: Device
     """cpu or cuda."""
     pictures: DataFrame
-    """(image_id, codes, detail), of identical ones one, none of all-zero codes."""
+    """(image_id, codes, detail), of identical ones one, none of all-zero codes; no picture of an earlier crawl."""
+    chain: tuple[Index, ...]
+    """Indexes of earlier crawls, oldest first."""
 
     @property
     def section(self) -> NeighboursSection:
         """The stage's settings."""
         return self.stage.config.neighbours
+
+    def all_pictures(self) -> DataFrame:
+        """Return (image_id, codes, detail) of what is searched and of what it is searched against."""
+        if not self.chain:
+            return self.pictures
+        return self.pictures.unionByName(old_descriptors(self.spark, self.chain))
 
     def visiting(self, cells: Cells) -> Visiting:
         """Return how vectors choose cells by the settings."""
@@ -74,21 +85,27 @@ def run(config: RunConfig) -> Record:
     StageError for descriptors of another kind, MissingExtraError without faiss.
     """
     faiss_version()
-    return run_stage(config, SPEC, _neighbours)
+    chain = open_chain(config.neighbours.against)
+    return run_stage(config, SPEC, partial(_neighbours, chain=chain), externals=externals(chain))
 
 
-def _neighbours(stage: OpenStage) -> None:
+def _neighbours(stage: OpenStage, *, chain: tuple[Index, ...]) -> None:
     started = time.monotonic()
     spark = get_session(stage.config.spark)
     kind = Kind.of_note(stage.inputs["embed"].notes["kind"])
     described = read_table(spark, stage.input("embed"), "descriptors")
     pictures = _checked(described, kind)
     device = chosen_device(spark, stage.config.neighbours.device)
-    search = Search(spark, stage, kind, device, one_of_identical(described, stage, kind))
+    new = without_members(described, chain)
+    num_new = new.count() if chain else pictures
+    search = Search(spark, stage, kind, device, one_of_identical(new, stage, kind), chain)
     merged = int(stage.tables["identical"]["rows"])
-    stage.add(Ledger(unit="images", rows_in=pictures, rows_out=pictures - merged, merged=merged))
-    vectors, placing = _placed(search)
-    edges, searching = _searched(search, vectors, placing["cells"])
+    dropped: dict[str, int] = {Reason.EARLIER_PICTURE: pictures - num_new}
+    stage.add(
+        Ledger(unit="images", rows_in=pictures, rows_out=num_new - merged, dropped=dropped, merged=merged)
+    )
+    cells, vectors, placing = _placed(search)
+    edges, searching = _searched(search, vectors, cells)
     took = {"seconds": round(time.monotonic() - started, 3)}
     stage.notes |= {
         "kind": kind.as_note(),
@@ -134,9 +151,8 @@ def _checked(described: DataFrame, kind: Kind) -> int:
 
 def one_of_identical(described: DataFrame, stage: OpenStage, kind: Kind) -> DataFrame:
     """Write `identical`; return the pictures to search: of equal codes and details that of the smallest id, of zero codes none."""
-    whole = F.concat(
-        "codes", F.coalesce("detail", F.lit(b""))
-    )  # of fixed sizes: equal only if both parts are
+    # Both are of fixed sizes: the whole is equal only if both parts are.
+    whole = F.concat("codes", F.coalesce("detail", F.lit(b"")))
     nonzero = described.where(F.col("codes") != F.lit(bytes(kind.views * kind.dimension)))
     keyed = nonzero.select("image_id", F.sha2(whole, 256).alias("descriptor"))
     first = F.min("image_id").alias("representative")
@@ -146,27 +162,29 @@ def one_of_identical(described: DataFrame, stage: OpenStage, kind: Kind) -> Data
     return nonzero.select("image_id", "codes", "detail").join(identical, "image_id", "left_anti")
 
 
-def _placed(search: Search) -> tuple[DataFrame, dict[str, Any]]:
-    """Choose the cells, refuse what is too dear, write `vectors`; return them, and what is to be noted."""
+def _placed(search: Search) -> tuple[Cells, DataFrame, dict[str, Any]]:
+    """Choose the cells, refuse what is too dear, write `vectors`; return both, and what is to be noted."""
     section, stage = search.section, search.stage
     vectors, queries = count_vectors(search.pictures, search.kind)
     cells, expected = _fitted(search, vectors, queries)
-    _announce(search, expected)
+    cost.refuse_too_many(expected, section)
     cells.save(stage.path / CENTROIDS)
     stage.add_file(CENTROIDS, file_sha256(stage.path / CENTROIDS))
     by_cell = placed(search.pictures, search.kind, search.visiting(cells)).repartition("cell")
     written = write_table(by_cell, stage, "vectors", sort_by=["cell", "image_id", "view"])
-    return written, {
+    return cells, written, {
         "mode": section.mode, "guarantee": GUARANTEES[section.mode], "floor": section.floor,
         "agreement_bound": search.kind.agreement_bound, "cells": len(cells), "centroids_sha256": cells.sha256,
         "probe": min(section.probe, len(cells)) if section.mode == "probe" else None,
-        "vectors": vectors, "queries": queries,
+        "visits": search.visiting(cells).as_note(), "vectors": vectors, "queries": queries, "against": len(search.chain),
     }  # fmt: skip
 
 
 def _fitted(search: Search, vectors: int, queries: int) -> tuple[Cells, float]:
-    """Return the cells that a sample of the vectors gives, and about how many comparisons they lead to."""
+    """Return the cells that a sample of the vectors gives, or an index, and about how many comparisons they lead to."""
     section, kind = search.section, search.kind
+    if search.chain:
+        return frozen_cells(search.chain, kind, section.mode), 0.0
     wanted = number_of_cells(vectors, section.rows_per_cell, vectors)
     if section.mode == "exhaustive" or wanted == 1:
         return one_cell(kind.dimension), vectors * queries / 2
@@ -191,16 +209,18 @@ def _announce(search: Search, comparisons: float) -> None:
         print(f"warning: neighbours: no GPU, so the CPU searches: {ahead}", file=sys.stderr, flush=True)
 
 
-def _searched(search: Search, vectors: DataFrame, num_cells: int) -> tuple[DataFrame, dict[str, Any]]:
+def _searched(search: Search, vectors: DataFrame, cells: Cells) -> tuple[DataFrame, dict[str, Any]]:
     """Write `edges`; return them, and what is to be noted."""
     rows = vectors.withColumn("old", F.lit(False))
-    units = laid_out(rows, search.kind, one_cell=num_cells == 1, device=search.device)
-    cost.refuse_too_many(units.comparisons, search.section)
+    if search.chain:
+        rows = rows.unionByName(old_vectors(search.spark, search.chain, search.kind, search.visiting(cells)))
+    units = laid_out(rows, search.kind, one_cell=len(cells) == 1, device=search.device)
+    _announce(search, units.comparisons)
     least = int(search.spark.conf.get("spark.sql.shuffle.partitions") or 1)
     found = candidates(
         rows, units, search.kind, floor=search.section.floor, device=search.device, least_tasks=least
     )
-    edges = valued(found, search.pictures, search.kind)
+    edges = valued(found, search.all_pictures(), search.kind)
     return write_table(edges, search.stage, "edges", sort_by=["image_id_a", "image_id_b"]), {
         "comparisons": units.comparisons, "rows": units.rows, "cut_cells": len(units.blocks), "device": search.device,
         "library": faiss_version(),
@@ -213,7 +233,7 @@ def _audit(search: Search, edges: DataFrame) -> dict[str, Any] | None:
     if not section.audit:
         return None
     note = audited(
-        search.pictures, search.pictures, edges, search.kind, pictures=section.audit, seed=search.seed, floor=section.floor
+        search.pictures, search.all_pictures(), edges, search.kind, pictures=section.audit, seed=search.seed, floor=section.floor
     )  # fmt: skip
     missed = note["bands"][0]["pairs"] - note["bands"][0]["found"]
     if missed and section.mode != "probe":
