@@ -42,6 +42,7 @@ MODULES = {
     "diff": "curation.report.compare", "verify": "curation.report.verify",
 }  # fmt: skip
 SUB_VERBS = {"diff": "curation.report.difference", "show": "curation.report.lookup"}  # of `curate metadata`
+DEDUP_PLAN = "curation.report.dedup_plan"  # `curate dedup plan`
 WITH = {
     "dedup": ("neighbours", "dedup")
 }  # verbs that run the stage before theirs too, which is skipped where it is done
@@ -49,7 +50,9 @@ SELECT = "curation.spark.select"  # of `curate balance --manifest`: another sele
 MORE_HELP = {
     "metadata": "'curate metadata' is short for 'curate metadata build'. "
     "'curate metadata show TEXT' finds an entry and says where it came from; "
-    "'curate metadata diff A B' says what two lists differ in; each has its own --help."
+    "'curate metadata diff A B' says what two lists differ in; each has its own --help.",
+    "dedup": "--holdout NAME=DIR names an evaluation set, of pictures or of descriptors, and may stand again. "
+    "'curate dedup plan' says what the search costs before it begins; it has its own --help.",
 }
 
 
@@ -107,6 +110,8 @@ def run_verb(verb: str, args: Sequence[str]) -> int:
 
 def _dispatch(verb: str, args: list[str], console: Console) -> int:
     other = SELECT if verb == "balance" and _names_manifest(args) else MODULES.get(verb)
+    if verb == "dedup" and args[:1] == ["plan"]:
+        other, args = DEDUP_PLAN, args[1:]
     if other:
         module: Any = import_module(other)
         return int(module.main(args, console))
@@ -175,6 +180,9 @@ def parse(
     """
     given = _config_of(args)
     base = load(given) if given else RunConfig()
+    if "dedup" in sections:
+        args, named = _holdout_of(args)
+        base = replace(base, dedup=replace(base.dedup, holdout=base.dedup.holdout | named))
     flatten = tyro.conf.arg(name="")
     members: list[tuple[str, Any, Any]] = [
         ("common", Annotated[Common, flatten], field(default=Common(config=given)))
@@ -202,6 +210,27 @@ def _config_of(args: list[str]) -> Path | None:
         if arg.startswith("--config="):
             return Path(arg.partition("=")[2])
     return None
+
+
+def _holdout_of(args: list[str]) -> tuple[list[str], dict[str, Path]]:
+    """Return the arguments without `--holdout NAME=DIR`, however often it stands, and the sets by name. Raises ConfigError."""
+    left: list[str] = []
+    found: dict[str, Path] = {}
+    rest = iter(args)
+    for arg in rest:
+        head, equals, value = arg.partition("=")
+        if head not in {"--holdout", "--dedup.holdout"}:
+            left.append(arg)
+            continue
+        name, separator, place = (value if equals else next(rest, "")).partition("=")
+        if not (name and separator and place):
+            raise ConfigError(
+                f"{head} is {(name + separator + place)!r}: NAME=DIR, such as {head} coco=sets/coco"
+            )
+        if name in found:
+            raise ConfigError(f"{head} names {name!r} twice")
+        found[name] = Path(place)
+    return left, found
 
 
 def _print_config(config: RunConfig) -> int:
