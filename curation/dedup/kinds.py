@@ -9,7 +9,6 @@ exact for them too. Two kinds never mix: the name and the hash stand in every ro
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,7 +16,9 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from curation.dedup import descriptors
+from curation.canonical import sha256_json
+from curation.dedup import builtin
+from curation.dedup import second_look as second_looks
 from curation.errors import ConfigError, Reason, StageError
 from curation.images import UndecodableImageError, decode
 
@@ -130,9 +131,11 @@ class Builtin:
 
     @property
     def kind(self) -> Kind:
-        """Views, dimension and parameters as `curation.dedup.builtin` has them."""
-        old = descriptors.kind_of("builtin")
-        return Kind(old.name, old.sha256, old.views, old.query_views, old.dimension)
+        """Views, dimension, detail and parameters as `curation.dedup.builtin` and `second_look` have them."""
+        return Kind(
+            f"builtin-{builtin.VERSION}", sha256_json(builtin.parameters()), builtin.VIEWS, builtin.QUERY_VIEWS,
+            builtin.DIMENSION, second_looks.DETAIL_BYTES, second_looks.BOUND,
+        )  # fmt: skip
 
     def describer(self, device: str = "cpu", weights: Path | None = None) -> "BuiltinDescriber":
         """Return the describer; it works on the CPU, whatever the device."""
@@ -152,24 +155,25 @@ class BuiltinDescriber:
         """Describe pictures: as `Describer`."""
         sides = np.zeros((2, len(bodies)), np.int32)
         codes = np.zeros((len(bodies), self._kind.views, self._kind.dimension), np.int8)
+        details = [bytes(self._kind.detail_bytes)] * len(bodies)
         failed: dict[int, Reason] = {}
         for position, body in enumerate(bodies):
             try:
-                picture = decode(body, draft_side=descriptors.WORKING_SIDE)
+                picture = decode(body, draft_side=builtin.WORKING_SIDE)
             except UndecodableImageError as error:
                 failed[position] = error.reason
                 continue
+            found = builtin.described(picture.image)
             sides[:, position] = picture.width, picture.height
-            codes[position] = descriptors.builtin_codes(picture.image)
-        return Described(sides[0], sides[1], codes, failed=failed)
+            codes[position], details[position] = found.codes, found.detail
+        return Described(sides[0], sides[1], codes, details, failed)
 
 
 def second_look(kind: Kind) -> Agreement | None:
     """Return what compares the details of pairs, uint8 (E, detail_bytes) of each side, to agreements float64 (E,) in [0, 1]."""
     if not kind.detail_bytes:
         return None
-    agreement: Agreement = import_module("curation.dedup.second_look").agreement
-    return agreement
+    return second_looks.agreement
 
 
 def codes_of(table: pa.Table, kind: Kind, where: object) -> np.ndarray:
