@@ -5,6 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,3 +98,8 @@ def test_jobs_run_on_two_executors(submit: Callable[..., str], tmp_path: Path) -
         for item in record["ledgers"]:
             assert item["in"] == item["out"] + sum(item["dropped"].values()) + item["merged"]
     assert record["tables"]["matches"]["rows"] > 100
+
+
+def test_the_zip_holds_what_executors_find_by_name_alone(package: Path) -> None:
+    with zipfile.ZipFile(package) as files:
+        assert {"trainer/describe.py", "curation/dedup/second_look.json"} <= set(files.namelist())

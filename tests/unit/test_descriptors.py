@@ -1,4 +1,4 @@
-"""Decoding and the built-in descriptor: what must be one picture, what must not, and what every mode of file becomes."""
+"""The built-in descriptor: what must be one picture, what must not."""
 
 import io
 from collections.abc import Callable
@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
-from curation.dedup.descriptors import builtin_codes, describe, kind_of, trimmed_box
+from curation.dedup.descriptors import builtin_codes, kind_of, trimmed_box
 from curation.dedup.neighbours import near_pairs_oracle
-from curation.errors import ConfigError, Reason
-from curation.images import UndecodableImageError, decode
+from curation.errors import ConfigError
+from curation.images import decode
 
 
 def drawing(seed: int = 0, size: tuple[int, int] = (240, 180)) -> Image.Image:
@@ -114,90 +114,3 @@ def test_a_frame_and_the_margin_in_it_are_trimmed() -> None:
     left, upper, right, lower = trimmed_box(ImageOps.expand(picture, 10, (90, 0, 0)))
     assert (left, upper, right, lower) == pytest.approx((30, 30, 90, 70), abs=2)
     assert trimmed_box(Image.new("RGB", (50, 50), "red")) == (0, 0, 50, 50)
-
-
-# ---- decoding
-
-
-@pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])
-def test_every_kept_type_decodes_to_rgb(kind: str) -> None:
-    picture = decode(saved(drawing(), kind))
-    assert (picture.image.mode, picture.width, picture.height) == ("RGB", 240, 180)
-    assert np.abs(np.asarray(picture.image, np.int16) - np.asarray(drawing(), np.int16)).mean() < 6
-
-
-def test_transparency_falls_on_white() -> None:
-    layer = Image.new("RGBA", (20, 20), (0, 0, 0, 0))
-    layer.paste((10, 20, 200, 255), (0, 0, 10, 20))
-    palette = layer.convert("RGB").quantize(4)
-    for body in (
-        saved(layer, "PNG"),
-        saved(layer.convert("LA"), "PNG"),
-        saved(palette, "PNG", transparency=palette.getpixel((15, 5))),
-        saved(palette, "GIF", transparency=palette.getpixel((15, 5))),
-        saved(layer.convert("RGB"), "PNG", transparency=(0, 0, 0)),
-    ):
-        image = decode(body).image
-        assert image.getpixel((15, 5)) == (255, 255, 255)
-        assert image.getpixel((5, 5)) != (255, 255, 255)
-
-
-@pytest.mark.parametrize("kind", ["PNG", "TIFF"])
-def test_sixteen_bits_keep_their_greys(kind: str) -> None:
-    ramp = np.linspace(0, 65_535, 64 * 64).reshape(64, 64).astype(np.uint16)
-    grey = np.asarray(decode(saved(Image.fromarray(ramp), kind)).image.convert("L"))
-    np.testing.assert_array_equal(grey, ramp >> 8)
-
-
-def test_floats_are_stretched_and_nan_is_no_crash() -> None:
-    ramp = np.linspace(0, 1, 32 * 32, dtype=np.float32).reshape(32, 32)
-    ramp[0, 1] = np.nan
-    grey = np.asarray(decode(saved(Image.fromarray(ramp), "TIFF")).image.convert("L"))
-    assert (grey.min(), grey.max()) == (0, 255)
-
-
-def test_cmyk_keeps_its_colours() -> None:
-    red = Image.new("RGB", (16, 16), (200, 30, 30)).convert("CMYK")
-    assert decode(saved(red, "JPEG")).image.getpixel((8, 8)) == pytest.approx((200, 30, 30), abs=12)
-
-
-def test_orientation_is_applied_and_the_size_is_upright() -> None:
-    exif = Image.Exif()
-    exif[0x0112] = 6
-    picture = decode(saved(drawing(), "JPEG", exif=exif, quality=95))
-    assert (picture.width, picture.height) == picture.image.size == (180, 240)
-
-
-def test_a_draft_keeps_the_size_of_the_file() -> None:
-    body = saved(drawing(size=(1600, 1200)), "JPEG")
-    picture = decode(body, draft_side=96)
-    assert (picture.width, picture.height) == (1600, 1200)
-    assert 96 <= min(picture.image.size) < 300
-    both = np.stack([describe(body).codes, builtin_codes(decode(body).image)])
-    assert near_pairs_oracle(both, 0.99).cosine[0] > 0.99
-
-
-@pytest.mark.parametrize(
-    "body",
-    [
-        b"",
-        b"<html>",
-        saved(drawing(), "PNG")[:-500],
-        saved(drawing(), "JPEG")[:-500],
-        saved(drawing(), "GIF")[:400],
-        b"\xff\xd8\xff" + bytes(100),
-        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n",
-    ],
-    ids=["empty", "html", "png", "jpeg", "gif", "zeros", "postscript"],
-)
-def test_what_is_no_whole_picture_has_a_reason(body: bytes) -> None:
-    for side in (None, 96):
-        with pytest.raises(UndecodableImageError) as caught:
-            decode(body, draft_side=side)
-        assert caught.value.reason is Reason.UNDECODABLE_IMAGE
-
-
-def test_a_picture_with_too_many_pixels_is_not_decoded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("curation.images.MAX_PIXELS", 100)
-    with pytest.raises(UndecodableImageError, match="240 x 180"):
-        decode(saved(drawing(), "PNG"))
