@@ -128,15 +128,17 @@ def representatives(codes_NVD: np.ndarray, ranks: np.ndarray) -> np.ndarray:
     return np.where(rows.any(axis=1), best[same], own)
 
 
-def group(ranks: np.ndarray, same: np.ndarray, pairs: Pairs, rule: str = "mis") -> Groups:
+def group(
+    ranks: np.ndarray, same: np.ndarray, pairs: Pairs, rule: str = "mis", epochs: np.ndarray | None = None
+) -> Groups:
     """Return the groups of pictures.
 
     ranks: int64 (N,), as `rank` gives; pictures are sorted by image_id, so that a position stands for an id.
     same: int64 (N,), as `representatives` gives. pairs: near pairs among the representatives, by position.
-    rule: one of RULES.
+    rule: one of RULES. epochs: as in Graph; pictures of one class are of one epoch.
     """
     num = len(ranks)
-    settled = RULES[rule](Graph(pairs, ranks))
+    settled = RULES[rule](Graph(pairs, ranks, epochs))
     joined, near, component = (part[same] for part in (settled.joined, settled.near, settled.component))
     members = np.bincount(component, minlength=num)
     own = np.arange(num)

@@ -1,30 +1,35 @@
-"""Stages embed and dedup over a small download made by hand: the sums close, captions move, and one answer comes out."""
+"""Stages embed, neighbours and dedup over a small download made by hand: captions move, and one answer comes out."""
 
 import io
 import json
 import shutil
 import tarfile
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, ImageDraw, ImageOps
 from pyspark.sql import SparkSession
 
-from curation.config import BalanceSection, DedupSection, RunConfig, RunSection, SparkSection
-from curation.dedup.descriptors import describe
-from curation.dedup.groups import group, rank, representatives
-from curation.dedup.neighbours import near_pairs_oracle
-from curation.errors import ConfigError, StageError
+from curation.cli import main
+from curation.config import (
+    BalanceSection,
+    DedupSection,
+    NeighboursSection,
+    RunConfig,
+    RunSection,
+    SparkSection,
+)
 from curation.ids import coin, image_id, pair_id
 from curation.schemas import TABLES
-from curation.spark import dedup, embed
+from curation.spark import dedup, embed, neighbours
 from curation.stage import RECORD, Record, read_record
 
-Done = tuple[Path, Record, Record]  # the run, and the records of embed and dedup
+Done = tuple[Path, list[Record]]  # the run, and the records of the three stages
+STAGES = (embed, neighbours, dedup)
 SITE = "http://example.com/"
 
 
@@ -149,7 +154,8 @@ def make_run(run: Path, parts: int = 1) -> None:
 def config(run: Path, **dedup_keys: Any) -> RunConfig:
     return RunConfig(
         run=RunSection(path=run, languages=("en", "ko")), balance=BalanceSection(t={"en": 20.0}),
-        spark=SparkSection(partitions=2), dedup=DedupSection(**dedup_keys),
+        spark=SparkSection(partitions=2), neighbours=NeighboursSection(mode="exhaustive", audit=5),
+        dedup=DedupSection(**dedup_keys),
     )  # fmt: skip
 
 
@@ -162,43 +168,15 @@ def table(run: Path, stage: str, name: str) -> list[dict[str, Any]]:
 def done(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> Done:
     run = tmp_path_factory.mktemp("embed-dedup") / "run"
     make_run(run)
-    return run, embed.run(config(run)), dedup.run(config(run))
+    return run, [stage.run(config(run)) for stage in STAGES]
 
 
 def ledger(record: Record, unit: str) -> dict[str, Any]:
     return next(item for item in record.ledgers if item["unit"] == unit)
 
 
-def test_every_distinct_decodable_picture_is_described_once(done: Done) -> None:
-    run, record, _ = done
-    rows = table(run, "embed", "descriptors")
-    bodies = {image_id(body): body for url, body in pictures().items() if "cut" not in url}
-    assert {row["image_id"]: row["codes"] for row in rows} == {
-        key: describe(body).codes.tobytes() for key, body in bodies.items()
-    }
-    assert ledger(record, "images") == {
-        "unit": "images", "in": 12, "out": 11, "dropped": {"undecodable_image": 1}, "merged": 0,
-    }  # fmt: skip
-
-
-def test_groups_are_those_of_the_plain_functions(done: Done) -> None:
-    run, _, record = done
-    described = table(run, "embed", "descriptors")
-    codes = np.stack([np.frombuffer(row["codes"], np.int8).reshape(10, 81) for row in described])
-    ranks = rank(*(np.array([row[side] for row in described]) for side in ("width", "height")))
-    wanted = group(ranks, representatives(codes, ranks), near_pairs_oracle(codes, 0.95))
-    ids = [row["image_id"] for row in described]
-    groups = table(run, "dedup", "groups")
-    assert [row["joined"] for row in groups] == [ids[i] for i in wanted.joined]
-    assert [row["group_id"] for row in groups] == [ids[i] for i in wanted.component]
-    assert [row["cosine"] for row in groups] == wanted.cosine.tolist()
-    assert [row["rule"] for row in groups] == [str(rule) for rule in wanted.rule]
-    assert len(table(run, "dedup", "edges")) == len(near_pairs_oracle(codes, 0.95))
-    assert ledger(record, "images") == {"unit": "images", "in": 11, "out": 8, "dropped": {}, "merged": 3}
-
-
 def test_captions_move_to_the_survivor_and_equal_ones_collapse(done: Done) -> None:
-    run, _, record = done
+    run, (_, _, record) = done
     ids = {url.removeprefix(SITE): image_id(body) for url, body in pictures().items()}
     found = {
         (row["url"].removeprefix(SITE), row["lang"], row["text"]): row for row in table(run, "dedup", "rows")
@@ -230,12 +208,19 @@ def test_captions_move_to_the_survivor_and_equal_ones_collapse(done: Done) -> No
     }  # fmt: skip
 
 
-def test_the_record_says_how_it_was_searched_and_nothing_is_left_behind(done: Done) -> None:
-    run, _, record = done
-    search = record.notes["search"]
-    assert (search["mode"], search["device"], search["vectors"]) == ("exhaustive", "cpu", 110)
-    assert search["library"].startswith("faiss-")
-    assert sorted(path.name for path in (run / "dedup").iterdir()) == [RECORD, "edges", "groups", "rows"]
+def test_another_threshold_on_the_command_line_does_not_search_again(done: Done, tmp_path: Path) -> None:
+    run = Path(shutil.copytree(done[0], tmp_path / "run"))
+    before = {path: path.stat().st_mtime_ns for path in sorted((run / "neighbours").rglob("*"))}
+    (tmp_path / "run.toml").write_text(
+        f'[run]\npath = "{run}"\nlanguages = ["en", "ko"]\n[balance]\nt = {{en = 20.0}}\n'
+        '[neighbours]\nmode = "exhaustive"\naudit = 5\n'
+    )
+    args = ["dedup", "--config", str(tmp_path / "run.toml"), "--threshold", "0.999"]
+    assert main(args) == 2  # what is done was made with another threshold
+    assert main([*args, "--on-existing", "overwrite"]) == 0
+    assert read_record(run / "dedup").data["config"]["threshold"] == 0.999
+    assert len(table(run, "dedup", "groups")) == len(table(done[0], "dedup", "groups"))
+    assert before == {path: path.stat().st_mtime_ns for path in sorted((run / "neighbours").rglob("*"))}
 
 
 @pytest.mark.slow
@@ -251,10 +236,8 @@ def test_the_tables_are_the_same_for_any_partitioning(
     run = tmp_path / "run"
     make_run(run, parts)
     monkeypatch.setattr(embed, "PICTURES_PER_TASK", 1 if parts == 7 else 5_000)
-    monkeypatch.setattr(dedup, "TILE_SIDE", parts + 1)
-    settings = SparkSection(partitions=parts, adaptive=adaptive)
-    own = RunConfig(run=config(run).run, balance=config(run).balance, spark=settings)
-    for stage, wanted in ((embed, done[1]), (dedup, done[2])):
+    own = replace(config(run), spark=SparkSection(partitions=parts, adaptive=adaptive))
+    for stage, wanted in zip(STAGES, done[1], strict=True):
         assert stage.run(own).data["tables"] == wanted.data["tables"]
 
 
@@ -272,26 +255,13 @@ def test_no_picture_and_one_picture_are_fine(spark: SparkSession, tmp_path: Path
         ),
         run / "download" / "outcomes" / "0.parquet",
     )
-    embed.run(config(run))
-    record = dedup.run(config(run))
+    record = [stage.run(config(run)) for stage in STAGES][-1]
     assert ledger(record, "images")["out"] == keep
     assert len(table(run, "dedup", "groups")) == keep
 
 
 def table_of_outcomes(run: Path) -> list[dict[str, Any]]:
     return pq.read_table(run / "download" / "outcomes").sort_by("url").to_pylist()
-
-
-def test_too_many_vectors_are_refused_before_the_search(
-    spark: SparkSession, done: Done, tmp_path: Path
-) -> None:
-    shutil.copytree(done[0], tmp_path / "other", ignore=shutil.ignore_patterns("dedup"))
-    own = RunConfig(
-        run=RunSection(path=tmp_path / "other", languages=("en", "ko")),
-        balance=BalanceSection(t={"en": 20.0}), dedup=DedupSection(max_vectors=100),
-    )  # fmt: skip
-    with pytest.raises(ConfigError, match=r"110 vectors.*dedup\.max_vectors is 100"):
-        dedup.run(own)
 
 
 def test_changed_raw_shards_are_told(spark: SparkSession, tmp_path: Path) -> None:
@@ -301,12 +271,3 @@ def test_changed_raw_shards_are_told(spark: SparkSession, tmp_path: Path) -> Non
     shard.write_bytes(bytes(shard.stat().st_size))
     with pytest.raises(Exception, match="does not hold picture"):
         embed.run(config(run))
-
-
-def test_kinds_never_mix(done: Done) -> None:
-    path, kind = done[0] / "embed" / "descriptors", done[1].notes["kind"]
-    with pytest.raises(StageError, match="never mix"):
-        dedup.read_descriptors(path, kind | {"sha256": "0" * 64})
-    with pytest.raises(StageError, match="views"):
-        dedup.read_descriptors(path, kind | {"views": 3})
-    assert read_record(done[0] / "embed").notes["kind"] == kind
