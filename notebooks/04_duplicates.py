@@ -31,7 +31,7 @@ import pandas as pd
 from IPython.display import Image, Markdown, display
 
 from curation.dedup.descriptors import builtin_codes
-from curation.dedup.groups import group, rank, representatives
+from curation.dedup.groups import RULES, group, rank
 from curation.dedup.neighbours import Pairs
 from curation.demo.chance import Chance
 from curation.demo.copies import TRANSFORMS, near_duplicate
@@ -40,7 +40,7 @@ from curation.report import notebook as nb
 from curation.report.duplicates import families
 from curation.report.pictures import bodies, contact_sheet, cosine, decoded, described, nearest
 
-records = nb.open_run("metadata", "download", "embed", "dedup")
+records = nb.open_run("metadata", "download", "embed", "neighbours", "dedup")
 nb.set_style()
 colours = nb.languages_of(records)
 run = records["dedup"].path.parent
@@ -257,29 +257,47 @@ if truth_file.is_file():
 # %% [markdown]
 # ## Another threshold
 #
-# The run keeps all near pairs with their cosines, so that a higher threshold needs no new search. The rule, in order of rank: a
-# picture is kept unless it is near one that is kept already. So no two kept pictures are near, and each dropped one is near a kept
-# one, which a chain of near pictures (connected components, as DINOv2 takes them) does not promise:
+# The search keeps all near pairs down to a floor, with their cosines, so that another threshold or rule needs no new search
+# (`curate dedup --threshold 0.97`). Rule `mis`, in order of rank: a picture is kept unless it is near one that is kept already. So
+# no two kept pictures are near, and each dropped one is near a kept one. `dominated` (SemDeDup) drops whatever is near a better one,
+# even one that is dropped itself; `components` (DINOv2) keeps one of each chain of near pictures. Neither promises that:
 
 # %%
 if pictures.share == 1 and len(pictures.ids):
-    edges = nb.drawn(records["dedup"].path / "edges", ["image_id_b", "cosine"], 10_000_000, key="image_id_a")
+    search = records["neighbours"].notes["search"]
+    edges = nb.drawn(
+        records["neighbours"].path / "edges",
+        ["image_id_b", "cosine", "agreement"],
+        10_000_000,
+        key="image_id_a",
+    )
+    if search["agreement_bound"] is not None:  # a second look at each pair
+        edges = edges[edges.agreement >= search["agreement_bound"]]
+    identical = nb.drawn(
+        records["neighbours"].path / "identical", ["representative"], 10_000_000, key="image_id"
+    )
     position = pd.Series(range(len(pictures.ids)), index=pictures.ids)
-    ranks = rank(*pictures.size.T)
-    same = representatives(pictures.codes, ranks)
+    ranks = rank(pictures.size.prod(axis=1))
+    searched = np.arange(len(ranks))
+    searched[position.reindex(identical.image_id)] = position.reindex(identical.representative)
+    best = np.full(len(ranks), len(ranks))
+    np.minimum.at(best, searched, ranks)
+    same = np.argsort(ranks)[best[searched]]  # the best-ranked of each picture's identical ones
     rows = []
-    for value in sorted({threshold, 0.96, 0.97, 0.98, 0.99}):
+    for value in sorted({search["floor"], threshold, 0.97, 0.98, 0.99}):
         near = edges[edges.cosine >= value]
-        a, b = (position.reindex(near[name]).to_numpy(np.int64) for name in ("image_id_a", "image_id_b"))
-        again = group(ranks, same, Pairs(np.minimum(a, b), np.maximum(a, b), near.cosine.to_numpy(float)))
+        ends = [
+            same[position.reindex(near[name]).to_numpy(np.int64)] for name in ("image_id_a", "image_id_b")
+        ]
+        pairs = Pairs(np.minimum(*ends), np.maximum(*ends), near.cosine.to_numpy(float))
+        again = {rule: group(ranks, same, pairs, rule).joined for rule in RULES}
         rows.append({
             "threshold": value,
             "near pairs": len(near),
-            "pictures kept": int((again.joined == np.arange(len(ranks))).sum()),
-            "by components": len(np.unique(again.component)),
-            "largest family": int(np.bincount(again.joined).max()),
+            **{f"kept by {rule}": len(np.unique(joined)) for rule, joined in again.items()},
+            "largest family": int(np.bincount(again["mis"]).max()),
         })  # fmt: skip
-    display(nb.as_table([row for row in rows if row["threshold"] >= threshold]))
+    display(nb.as_table(rows))
 
 # %% [markdown]
 # ## What the kept picture inherits

@@ -7,6 +7,7 @@ make.
 import json
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -31,15 +32,15 @@ from curation.manifest import MANIFEST, SHARDS, shard_name, write_manifest_file
 from curation.match import PairMatcher, load_matcher
 from curation.schemas import TABLES
 from curation.shards import RawReader, Sample, write_shard
-from curation.spark import balance, count, dedup, download, embed, extract, manifest, match
+from curation.spark import balance, count, dedup, download, embed, extract, manifest, match, neighbours
 from curation.stage import Ledger, OpenStage, StageSpec, Tally, file_sha256, run_stage
 from metadata.entries import SPEC as METADATA
 from metadata.entries import Entry, frozen_lists, write_lists
 
 SPECS: dict[str, StageSpec] = {
     "extract": extract.SPEC, "metadata": METADATA, "match": match.SPEC, "count": count.SPEC, "balance": balance.SPEC,
-    "download": download.SPEC, "embed": embed.SPEC, "dedup": dedup.SPEC, "count-survivors": count.SPEC_SURVIVORS,
-    "balance-survivors": balance.SPEC_SURVIVORS, "manifest": manifest.SPEC,
+    "download": download.SPEC, "embed": embed.SPEC, "neighbours": neighbours.SPEC, "dedup": dedup.SPEC,
+    "count-survivors": count.SPEC_SURVIVORS, "balance-survivors": balance.SPEC_SURVIVORS, "manifest": manifest.SPEC,
 }  # fmt: skip
 SHARDS_A_SPLIT = 2
 ODD = {0: "1234", 1: "les chiens sont dans le jardin avec leurs amis", 2: "nothing here is listed at all"}
@@ -248,14 +249,29 @@ class World:
         write(stage, "descriptors", rows)
         stage.add(Ledger(unit="images", rows_in=len(ids), rows_out=len(ids)))
 
-    def dedup(self, stage: OpenStage) -> None:
+    def _joined(self) -> dict[str, str]:
         number = {row["image_id"]: int(url.rpartition("/")[2][:-4]) for url, row in sorted(self.ok.items())}
         by_number = {n: key for key, n in number.items()}
-        joined = {key: by_number.get(n - 1, key) if n % 10 == 1 else key for key, n in number.items()}
+        return {key: by_number.get(n - 1, key) if n % 10 == 1 else key for key, n in number.items()}
+
+    def neighbours(self, stage: OpenStage) -> None:
+        pairs = sorted((*sorted(pair), 0.97) for pair in self._joined().items() if pair[0] != pair[1])
+        pairs += [(*sorted((one, other)), 0.93) for one, other in pairwise(sorted(self._joined()))][
+            :20
+        ]  # below the threshold
+        names = ("image_id_a", "image_id_b", "cosine")
+        write(stage, "edges", [dict(zip(names, pair, strict=True)) for pair in sorted(pairs)])
+        write(stage, "identical", [])
+        num = len(self._joined())
+        stage.add(Ledger(unit="images", rows_in=num, rows_out=num))
+        stage.notes["search"] = {"mode": "exhaustive", "floor": 0.92, "agreement_bound": None}
+
+    def dedup(self, stage: OpenStage) -> None:
+        joined = self._joined()
         groups = [
             {
                 "image_id": key, "group_id": own, "survivor": own == key, "joined": own, "cosine": 1.0 if own == key else 0.97,
-                "rule": "survivor" if own == key else "near_descriptor",
+                "rule": "survivor" if own == key else "near_descriptor", "near": None if own == key else own, "in_index": False,
             }
             for key, own in sorted(joined.items())
         ]  # fmt: skip

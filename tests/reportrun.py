@@ -32,8 +32,8 @@ DROPPED_TEXTS = {"a text that names nothing": 30, "x": 20}  # of pairs that `mat
 SIDE = 24  # pixels of a picture
 CHOSEN = 0.7  # chance of a survivor to be selected
 STAGES = (
-    "extract", "metadata", "match", "count", "balance", "download", "embed", "dedup", "count-survivors",
-    "balance-survivors", "manifest", "train", "evaluate",
+    "extract", "metadata", "match", "count", "balance", "download", "embed", "neighbours", "dedup",
+    "count-survivors", "balance-survivors", "manifest", "train", "evaluate",
 )  # fmt: skip
 
 
@@ -221,6 +221,23 @@ class World:
         stage.notes["kind"] = asdict(kind)
         stage.add(Ledger(unit="images", rows_in=len(pictures), rows_out=len(pictures)))
 
+    def neighbours(self, stage: OpenStage) -> None:
+        """Say what a search would say: that it missed one pair of forty."""
+        for name in ("edges", "identical"):
+            _write(stage, name, [])
+        recall = {"pictures": 9, "pairs": 40, "found": 39, "recall": 0.975, "low": 0.87, "high": 0.995}
+        bands = [
+            {"low_cosine": low, "high_cosine": high} | recall
+            for low, high in ((0.92, None), (0.92, 0.95), (0.95, None))
+        ]
+        stage.notes |= {
+            "search": {
+                "mode": "probe", "guarantee": "what is measured", "floor": 0.92, "agreement_bound": None, "cells": 7, "comparisons": 12345,
+                "device": "cpu", "library": "faiss-cpu 1.15.1",
+            },
+            "audit": {"pictures": 100, "seed": 5, "floor": 0.92, "bands": bands},
+        }  # fmt: skip
+
     def dedup(self, stage: OpenStage) -> None:
         """Let every three pictures in ten be one family: the smallest number survives."""
         pictures = sorted({row["picture"] for row in self.fetched})
@@ -248,6 +265,9 @@ class World:
             Ledger(unit="captions", rows_in=wanted, rows_out=out, dropped={Reason.NO_IMAGE: wanted - out})
         )
         stage.notes["captions"] = {"inherited": sum(row["inherited"] for row in self.survivors)}
+        rules = {"near_descriptor": len(kept) - left, "survivor": left}
+        stage.notes["groups"] = {"rules": rules, "near_pairs": len(kept) - left}
+        stage.notes["holdout"] = {"threshold": 0.95, "sets": {HOSTILE: {"pictures": 8, "dropped": 0}}}
 
     def count_survivors(self, stage: OpenStage) -> None:
         self._write_counts(stage, [row for row in self.survivors if row["split"] == "train"])

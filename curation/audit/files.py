@@ -195,8 +195,8 @@ def directory_of(stage: Path, table: str) -> Path:
 
 
 def form_of(table: str) -> str:
-    """Return under which name the schemas know a table: a run's own counts lie beside the sums of all crawls."""
-    return "counts" if table == OWN else table
+    """Return under which name the schemas know a table: a run's own counts lie beside the sums of all crawls, an index in dedup."""
+    return {OWN: "counts", "rows_earlier": "rows"}.get(table, table.rpartition("/")[2])
 
 
 def open_table(place: Path, table: str) -> pads.Dataset:

@@ -16,13 +16,14 @@ from curation.audit.files import RunFiles, among, thresholds_of
 from curation.audit.find import Pair
 from curation.balance import COIN, HELD_OUT, WEIGHT_UNIT, Survivors, decide, entry_prob, miss_prob
 from curation.config_balance import SELECTION_ONLY, BalanceSection
+from curation.dedup.groups import Rule
 from curation.errors import InputError, Reason
 from curation.ids import coin, image_id
 from curation.text import clean
 
 STAGES = (
-    "extract", "metadata", "match", "count", "balance", "download", "embed", "dedup", "count-survivors",
-    "balance-survivors", "manifest",
+    "extract", "metadata", "match", "count", "balance", "download", "embed", "neighbours", "dedup",
+    "count-survivors", "balance-survivors", "manifest",
 )  # fmt: skip
 PASSED, LEFT, NOT_RUN = "passed", "left", "not run"
 Facts = dict[str, Any]
@@ -72,8 +73,8 @@ def life_of(files: RunFiles, pair: Pair) -> Life:
     walk = _Walk(files, pair)
     steps = []
     for stage in STAGES:
-        if stage == "metadata":
-            continue
+        if stage == "metadata" or (stage == "neighbours" and not files.has(stage) and files.has("dedup")):
+            continue  # before the search was a stage, dedup searched
         if stage not in files.records:
             steps.append(Step(stage, NOT_RUN))
             break
@@ -194,7 +195,23 @@ class _Walk:
         rows = self.files.rows("embed", "descriptors", pc.field("image_id") == self.image_id, columns=names)
         if rows:
             return Step("embed", facts=rows[0])
-        return Step("embed", LEFT, Reason.UNDECODABLE_IMAGE)
+        ledgers = self.files.records["embed"].ledgers
+        reasons = sorted({reason for ledger in ledgers for reason in ledger["dropped"]})
+        return Step("embed", LEFT, " or ".join(reasons) or Reason.UNDECODABLE_IMAGE)
+
+    def neighbours(self) -> Step:
+        """Which pictures the search found near its own, down to the floor."""
+        own = pc.field("image_id") == self.image_id
+        same = self.files.rows("neighbours", "identical", own)
+        key = same[0]["representative"] if same else self.image_id
+        either = (pc.field("image_id_a") == key) | (pc.field("image_id_b") == key)
+        edges = self.files.rows("neighbours", "edges", either)
+        facts: Facts = {"near_pairs": len(edges)} | ({"descriptor_of": key} if same else {})
+        if edges:
+            best = max(edges, key=lambda edge: (edge["cosine"], edge["image_id_a"]))
+            other = best["image_id_b"] if best["image_id_a"] == key else best["image_id_a"]
+            facts |= {"nearest": other, "cosine": best["cosine"], "agreement": best["agreement"]}
+        return Step("neighbours", facts=facts)
 
     def dedup(self) -> Step:
         """Its picture's group, and whether its caption stayed."""
@@ -206,7 +223,9 @@ class _Walk:
         assert table is not None
         size = table.count_rows(filter=pc.field("group_id") == group["group_id"])
         facts: Facts = {"image_id": self.image_id, "pictures_in_group": size} | {
-            key: group[key] for key in ("group_id", "survivor", "joined", "cosine", "rule")
+            key: group[key]
+            for key in ("group_id", "survivor", "joined", "cosine", "rule", "near", "holdout")
+            if group[key] is not None
         }
         self.rows = sorted(self.files.rows("dedup", "rows", self.is_pair), key=lambda row: str(row["lang"]))
         if self.rows:
@@ -215,12 +234,19 @@ class _Walk:
             noted = {"keep_prob_wanted": self.prob_wanted, "image_id": group["joined"]}
             step.remarks += differences(self.rows[0], noted, tuple(noted))
             return step
-        return Step("dedup", LEFT, self._merged_into(group["joined"]), facts=facts)
+        return Step("dedup", LEFT, self._why_no_row(group), facts=facts)
 
-    def _merged_into(self, survivor: str) -> str:
+    def _why_no_row(self, group: Facts) -> str:
+        if group["rule"] == Rule.HOLDOUT:
+            return f"{Reason.HOLDOUT} {group['holdout']}"
+        if group["in_index"] and self.files.rows("dedup", "rows_earlier", self.is_pair, columns=["pair_id"]):
+            return f"{Reason.EARLIER_PICTURE}: it stands in rows_earlier"
+        return self._merged_into(group["joined"], "rows_earlier" if group["in_index"] else "rows")
+
+    def _merged_into(self, survivor: str, table: str) -> str:
         captions = [row["clean_text"] for row in self.matched]
         same = (pc.field("image_id") == survivor) & among("clean_text", captions)
-        kept = self.files.rows("dedup", "rows", same, columns=["pair_id"], limit=1)
+        kept = self.files.rows("dedup", table, same, columns=["pair_id"], limit=1)
         if not kept:
             return "no row, and no other pair with its caption"
         return f"merged into {kept[0]['pair_id']}, which has the same caption and picture"

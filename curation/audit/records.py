@@ -25,6 +25,7 @@ _EQUAL: tuple[tuple[Point, Point], ...] = (
     (("balance", "pairs", "out"), ("balance", "wanted", "rows")),
     (("download", "urls", "in"), ("download", "outcomes", "rows")),
     (("embed", "images", "out"), ("embed", "descriptors", "rows")),
+    (("embed", "images", "out"), ("neighbours", "images", "in")),
     (("embed", "images", "out"), ("dedup", "images", "in")),
     (("dedup", "images", "in"), ("dedup", "groups", "rows")),
     (("balance", "wanted", "rows"), ("dedup", "captions", "in")),

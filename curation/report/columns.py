@@ -21,10 +21,13 @@ PLACES = {
     "counts": "count/counts/, count-survivors/counts/",
     "wanted": "balance/wanted/",
     "outcomes": "download/outcomes/",
-    "descriptors": "embed/descriptors/",
+    "descriptors": "embed/descriptors/, dedup/index/descriptors/",
+    "identical": "neighbours/identical/",
+    "vectors": "neighbours/vectors/, dedup/index/vectors/",
+    "edges": "neighbours/edges/",
     "groups": "dedup/groups/",
-    "edges": "dedup/edges/",
-    "rows": "dedup/rows/",
+    "rows": "dedup/rows/, dedup/rows_earlier/",
+    "members": "dedup/index/members/",
 }
 """Where a run has its tables, those that are published first."""
 ABOUT = {
@@ -39,9 +42,13 @@ ABOUT = {
     "wanted": "What the balance asked to be downloaded.",
     "outcomes": "What became of each address.",
     "descriptors": "What near-duplicates are found by.",
+    "identical": "Pictures that the search leaves out, since another one has their very descriptor.",
+    "vectors": "What the search compares. An index has those of the pictures that a later crawl must be compared with.",
+    "edges": "Pairs of near pictures, down to `neighbours.floor`: `dedup.threshold` applies later. Of identical ones, one is named.",
     "groups": "Which picture stands for which.",
-    "edges": "Pairs of near pictures.",
-    "rows": "The captions of the survivors, before they are sealed; a text in two languages has a row in each.",
+    "rows": "The captions of the survivors, before they are sealed; a text in two languages has a row in each. `rows_earlier` has those "
+    "whose picture joined one of an earlier crawl: that picture lies in the earlier manifest's shards, so the captions are for it.",
+    "members": "Every picture of a crawl but those near an evaluation set: what a later crawl that meets the same bytes must know.",
 }
 HEAD = f"""# Tables, column by column
 

@@ -81,7 +81,7 @@ class PlanOptions:
     measure: bool = False
     """Measure that figure on a core of this machine, in a second."""
     pictures_per_second: float | None = None
-    """Of a core, decoded and described."""
+    """Of a core, decoded and described; of a network nothing is counted where it is not set."""
     shuffle_bytes_per_second: float | None = None
     """Of a core."""
     max_hours: float | None = None
@@ -186,8 +186,10 @@ def _question(options: PlanOptions, section: NeighboursSection, kind: Kind, pict
     if options.measure and products is None and not options.gpus:
         products = measured_products(dimension)
     rates = Rates(products=products)
-    given = {"pictures": options.pictures_per_second, "shuffled_bytes": options.shuffle_bytes_per_second}
-    rates = replace(rates, **{name: value for name, value in given.items() if value is not None})
+    if options.pictures_per_second or not kind.name.startswith("builtin"):
+        rates = replace(rates, pictures=options.pictures_per_second)
+    if options.shuffle_bytes_per_second:
+        rates = replace(rates, shuffled_bytes=options.shuffle_bytes_per_second)
     rows = -(-pictures * views // options.cells) if options.cells else section.rows_per_cell
     return Question(
         pictures=pictures, views=views, query_views=query_views, dimension=dimension, detail_bytes=kind.detail_bytes,
@@ -289,6 +291,8 @@ def _remarks(answer: Answer) -> list[str]:
     said = [
         f"A task of the search holds about {_bytes(found.task_bytes)}; pairs that are found, and second looks at them, are not counted."
     ]
+    if not q.rates.pictures:
+        said.append("What the network takes is not counted: --pictures-per-second says how fast it is.")
     if found.at_most:
         said.append(
             "Mode bound makes at the most so many comparisons: give --path RUN, and a sample of its vectors says how many."

@@ -15,6 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from curation.dedup.groups import Rule
 from curation.ids import coin
 from curation.images import UndecodableImageError, decode
 from curation.report.gone import NOTHING, Gone
@@ -106,7 +107,8 @@ def _family_sizes(
     Eight bytes a dropped picture are held: its survivor's id, cut to 64 bits. Ids come in order.
     """
     survivors, held = 0, [np.empty(0, dtype=np.uint64)]
-    for batch in batches(groups, ["joined", "survivor"]):
+    for whole in batches(groups, ["joined", "survivor", "rule", "in_index"]):
+        batch = _of_families(whole)
         short = short_ids(batch.column("joined"))
         own = (short >> np.uint64(32)) * np.uint64(passes) >> np.uint64(32) == part
         kept = batch.column("survivor").to_numpy(zero_copy_only=False)
@@ -114,6 +116,14 @@ def _family_sizes(
         held.append(short[own & ~kept])
     short, others = np.unique(np.concatenate(held), return_counts=True)
     return survivors - short.size, short, others.astype(np.int64) + 1
+
+
+def _of_families(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the rows of pictures that are kept or joined one of this run: not those near an evaluation set or an earlier crawl's."""
+    own = pc.not_equal(batch.column("rule"), str(Rule.HOLDOUT))
+    if "in_index" in batch.schema.names:  # tables of older versions have no such column
+        own = pc.and_(own, pc.invert(pc.fill_null(batch.column("in_index"), fill_value=False)))
+    return batch.filter(own)
 
 
 def _name(low: int, high: int | None) -> str:
@@ -124,7 +134,8 @@ def _members(groups: Path, chosen: set[int]) -> dict[int, Family]:
     """Return the families by their short ids, each with its size and its first members by id, the kept one first."""
     found: dict[int, Family] = {}
     wanted = np.array(sorted(chosen), dtype=np.uint64)
-    for batch in batches(groups, ["image_id", "joined", "survivor", "cosine", "rule"]):
+    for whole in batches(groups, ["image_id", "joined", "survivor", "cosine", "rule", "in_index"]):
+        batch = _of_families(whole)
         inside = pa.array(np.isin(short_ids(batch.column("joined")), wanted))
         for row in batch.filter(inside).to_pylist():
             family = found.setdefault(int(row["joined"][:16], 16), Family(row["joined"], 0))

@@ -6,7 +6,19 @@ from typing import Any
 from curation import pipeline
 from curation.config import RunConfig
 from curation.removals import NO_REMOVALS, Removals
-from curation.report import domains, duplicates, facts, flow, fonts, languages, pairs, plots, sizes, training
+from curation.report import (
+    domains,
+    duplicates,
+    facts,
+    flow,
+    fonts,
+    languages,
+    pairs,
+    plots,
+    search,
+    sizes,
+    training,
+)
 from curation.report.entries import (
     EntryCounts,
     by_source,
@@ -151,7 +163,7 @@ def _duplicates(config: RunConfig, records: Records, removals: Removals) -> dict
         "withheld": len(every) - len(shown), "pictures": sum(size.pictures for size in found),
         "captions": flow.ledger_of(records, "dedup", "captions"),
         "inherited": dedup.notes.get("captions", {}).get("inherited"),
-        "threshold": dedup.data["config"].get("threshold"), "rules": dedup.notes.get("groups", {}).get("rules", {}),
+        "found": search.found(records),
     }  # fmt: skip
 
 

@@ -14,7 +14,7 @@ import tyro
 from rich.console import Console
 from rich.markup import escape
 
-from curation.audit import decisions, hashes, sealed
+from curation.audit import decisions, duplicates, hashes, sealed
 from curation.audit.files import RunFiles
 from curation.audit.findings import Findings
 from curation.audit.records import check_records
@@ -74,6 +74,9 @@ def verify(options: VerifyOptions) -> Findings:
     sample = decisions.Sample(files, found, share=options.share, seed=options.seed)
     with _progress(found, decisions.work_of(files), "rows"):
         decisions.check_decisions(sample)
+    if files.has("neighbours", "dedup"):
+        with found.guarded(duplicates.WHERE):
+            duplicates.check_groups(files, found, share=options.share, seed=options.seed)
     if files.has("balance", "dedup", "balance-survivors"):
         with found.guarded("balance-survivors/selection"):
             sealed.check_options(files, found)

@@ -24,7 +24,18 @@ from curation.report.verify import VerifyOptions, verify
 from curation.schemas import stable_columns
 from curation.stage import RECORD, sealed
 
-STAGES = ("extract", "metadata", "match", "count", "balance", "download", "embed", "dedup", "manifest")
+STAGES = (
+    "extract",
+    "metadata",
+    "match",
+    "count",
+    "balance",
+    "download",
+    "embed",
+    "neighbours",
+    "dedup",
+    "manifest",
+)
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +95,7 @@ def test_a_run_that_is_whole_has_no_fault_and_all_of_it_was_looked_at(
     assert (
         checked["manifest rows derived again"] == pq.read_table(whole / "manifest/manifest.parquet").num_rows
     )
-    assert checked["records"] == 11
+    assert checked["records"] == 12
     assert checked["sealed pictures"] > 50
 
 
@@ -204,6 +215,26 @@ def test_a_wrong_decision_is_found_by_deriving_it_again_though_digests_and_seals
         (fault.startswith(f"{stage}/{table}") and column in fault) or "is not the id" in fault
         for fault in told
     )
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"cosine": 0.99}, "and their cosine is 0.97"),
+        ({"near": "0" * 64, "joined": "0" * 64}, "and no near pair of them is among the edges"),
+        ({"joined": "0" * 64}, f"it joined {'0' * 64}, and is near"),
+        ({"rule": "identical_descriptor"}, "its descriptor is not that of"),
+        ({"survivor": True}, "it is a survivor, by rule near_descriptor"),
+        ({"survivor": True, "rule": "survivor"}, "it is kept, and near"),
+    ],
+)
+def test_a_group_that_no_near_pair_made_is_found(run: Path, change: dict[str, Any], told: str) -> None:
+    def damage(rows: list[dict[str, Any]]) -> None:
+        next(row for row in rows if row["rule"] == "near_descriptor").update(change)
+
+    edit_table(run / "dedup", "groups", damage)
+    faults = [fault for fault in faults_of(run, 1) if fault.startswith("dedup/groups: ")]
+    assert any(told in fault for fault in faults)
 
 
 def test_rows_that_were_put_in_or_taken_out_are_found(run: Path) -> None:
