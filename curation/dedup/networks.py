@@ -102,10 +102,10 @@ def network_of(name: str) -> Network:
     that names the file where it is missing, is no such network, or gives anything but (1, D) finite floats, D up to 1,040.
     """
     family, _, place = name.partition(":")
-    path = Path(place)
     _torch()
-    if not path.is_file():
-        raise InputError(f"embed.kind is {name!r}: there is no file {path}")
+    if not Path(place).is_file():
+        raise InputError(f"embed.kind is {name!r}: there is no file {place}")
+    path = Path(place).absolute()  # tasks work in directories of their own
     tower: dict[str, Any] = {}
     look = Look()
     if family == "clip":

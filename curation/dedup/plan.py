@@ -43,8 +43,8 @@ class Rates:
     """The same of the k-means, in the driver, on one core. Measured: 4e9 to 6e9 a core second."""
     shuffled_bytes: float = 4e7
     """Bytes a second and core of a shuffle. Measured: 3e7 to 5e7 a core second for 149-byte rows, local disk, no network."""
-    pictures: float = 300.0
-    """Pictures a second and core of the decode and the descriptor. `builtin` must do as many; a network's is another."""
+    pictures: float | None = 300.0
+    """Pictures a second and core of the decode and the descriptor, which `builtin` must do; None: not counted."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +135,7 @@ def priced(question: Question) -> Cost:
     products = {name: number * q.dimension for name, number in comparisons.items()}
     searching = (q.rates.products or cost.PRODUCTS_PER_SECOND[q.device]) * (q.gpus or q.cores)
     seconds = {
-        "embed": q.pictures / q.rates.pictures / q.cores,
+        "embed": q.pictures / q.rates.pictures / q.cores if q.rates.pictures else 0.0,
         "kmeans": products["kmeans"] / q.rates.kmeans_products,
         "placing": products["placing"] / q.rates.placing_products / q.cores,
         "search": products["search"] / searching,

@@ -195,6 +195,7 @@ def test_a_run_gives_its_pictures_its_kind_and_how_full_its_cells_are(
     bound = planned("--path", str(run), "--rows-per-cell", "100", "--mode", "bound", capsys=capsys)
     assert 0 < bound["question"]["bound_share"] <= 1
     assert not bound["cost"]["at_most"]
+    assert found["cost"]["seconds"]["embed"] == 0  # what a network takes is not known
     more = planned("--path", str(run), "--pictures", "1e6", capsys=capsys)
     assert more["question"]["pictures"] == 10**6
 

@@ -161,6 +161,14 @@ def test_a_recipe_is_small_and_works_from_a_copy_of_the_weights(tmp_path: Path) 
     assert again.codes.any()
 
 
+def test_a_relative_path_is_good_from_any_directory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    script(tmp_path / "a.pt", Tiny())
+    monkeypatch.chdir(tmp_path)
+    recipe = recipe_of("torchscript:a.pt")
+    monkeypatch.chdir("/")
+    assert recipe.describer("cpu")(BODIES[:1]).codes.any()
+
+
 def test_the_json_beside_the_weights_sets_what_is_seen(tmp_path: Path) -> None:
     path = tmp_path / "a.pt"
     name = script(path, Tiny())
