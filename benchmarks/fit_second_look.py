@@ -127,12 +127,12 @@ def twins(images: list[Image.Image], names: list[str]) -> tuple[np.ndarray, np.n
 
 def _pasted(image: Image.Image, other: Image.Image, dice: Dice) -> Image.Image:
     """Return the picture with a piece of the other, a fifth to two fifths of the side of what is not border."""
-    left, upper, right, lower = builtin.trimmed(image)[0]
+    left, upper, right, lower = builtin.trimmed(image).outer
     share = dice.between(0.2, 0.4)
     width, height = max(4, round((right - left) * share)), max(4, round((lower - upper) * share))
     x = left + round(dice.between(0, right - left - width))
     y = upper + round(dice.between(0, lower - upper - height))
-    inner = builtin.trimmed(other)[0]
+    inner = builtin.trimmed(other).outer
     made = image.copy()
     made.paste(other.crop(inner).resize((width, height)), (x, y))
     return made

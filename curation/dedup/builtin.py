@@ -19,6 +19,7 @@ import numpy as np
 from PIL import Image, ImageChops
 
 from curation.dedup import second_look
+from curation.dedup.second_look import Edges, Trimmed
 
 VERSION = 2
 WORKING_SIDE = 96  # pixels: pictures are reduced to 96-191 a side before anything is measured
@@ -32,11 +33,14 @@ TRIM_TOLERANCE = 16  # grey levels in which a plain border may vary
 TRIM_OUTLIERS = 100  # one pixel in so many of a border's line may differ
 TRIM_MIXED = 2  # pixels between border and content in which both mix
 TRIM_LEAST = 8  # a part of each side, and pixels, that must be left
+STRAIGHT = (
+    17,
+    20,
+)  # of the pixels along the edges of what is left differ from the border, where a frame was around it
 PLAIN_CONTRAST = 2  # grey levels of standard deviation; below, a view is plain
 QUERY_VIEWS = 3 + len(CROPS)
 VIEWS = 2 * QUERY_VIEWS
 DIMENSION = _K * _K - 1 + 2 * _K_COLOUR * _K_COLOUR
-_Edges = tuple[int, int, int, int]  # left, upper, right, lower, in pixels
 
 
 def parameters() -> dict[str, object]:
@@ -45,7 +49,7 @@ def parameters() -> dict[str, object]:
         "version": VERSION, "working_side": WORKING_SIDE, "thumbnail": _S, "luminance_frequencies": _K,
         "colour_frequencies": _K_COLOUR, "basis_bits": _BASIS_BITS, "weight_bits": _WEIGHT_BITS, "emphasis": EMPHASIS,
         "colour_share": list(COLOUR_SHARE), "crop": CROP, "crops": [list(place) for place in CROPS],
-        "trim_tolerance": TRIM_TOLERANCE, "trim_outliers": TRIM_OUTLIERS, "trim_mixed": TRIM_MIXED, "trim_least": TRIM_LEAST, "plain_contrast": PLAIN_CONTRAST, "second_look": second_look.parameters(),
+        "trim_tolerance": TRIM_TOLERANCE, "trim_outliers": TRIM_OUTLIERS, "trim_mixed": TRIM_MIXED, "trim_least": TRIM_LEAST, "straight": list(STRAIGHT), "plain_contrast": PLAIN_CONTRAST, "second_look": second_look.parameters(),
     }  # fmt: skip
 
 
@@ -64,8 +68,8 @@ def described(image: Image.Image) -> Description:
     factors = (max(1, image.width // WORKING_SIDE), max(1, image.height // WORKING_SIDE))
     small = image.reduce(factors) if max(factors) > 1 else image
     planes = small.convert("YCbCr")
-    boxes = trimmed(small)
-    return Description(_codes(planes, boxes), second_look.detail_of(planes, boxes, image.size))
+    left = trimmed(small)
+    return Description(_codes(planes, left), second_look.detail_of(planes, left, image.size))
 
 
 def codes(image: Image.Image) -> np.ndarray:
@@ -73,9 +77,9 @@ def codes(image: Image.Image) -> np.ndarray:
     return described(image).codes
 
 
-def _codes(planes: Image.Image, trimmed_boxes: tuple[_Edges, _Edges]) -> np.ndarray:
+def _codes(planes: Image.Image, left: Trimmed) -> np.ndarray:
     width, height = planes.size
-    boxes: list[tuple[float, float, float, float]] = [(0, 0, width, height), *trimmed_boxes]
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, width, height), left.outer, left.inner]
     for across, along in CROPS:
         x, y = width * (1 - CROP) * across, height * (1 - CROP) * along
         boxes.append((x, y, x + width * CROP, y + height * CROP))
@@ -84,22 +88,24 @@ def _codes(planes: Image.Image, trimmed_boxes: tuple[_Edges, _Edges]) -> np.ndar
     return np.concatenate([codes_VD, codes_VD * _mirror_signs()])
 
 
-def trimmed(image: Image.Image) -> tuple[_Edges, _Edges]:
-    """Return what is left without a plain border, and without another inside that: a frame, and the margin in it.
+def trimmed(image: Image.Image) -> Trimmed:
+    """Return what is left without a plain border, and without another inside that."""
+    whole = (0, 0, *image.size)
+    outer, straight = _without_border(image, whole)
+    inner, _ = _without_border(image, outer)
+    return Trimmed(outer, inner, framed=straight or inner != outer)
 
-    Boxes: left, upper, right, lower; the same twice where there is no second border. A border is left where without it less than
-    an eighth of a side would remain.
+
+def _without_border(image: Image.Image, box: Edges) -> tuple[Edges, bool]:
+    """Return the box of what differs from its corners' median colour, and whether that has straight edges.
+
+    The pixels in which border and content mix are left out. The whole box comes back where there is no border, or where without
+    it less than an eighth of a side would remain.
     """
-    outer = _without_border(image, (0, 0, *image.size))
-    return outer, _without_border(image, outer)
-
-
-def _without_border(image: Image.Image, box: _Edges) -> _Edges:
-    """Return the box of what differs from the corners' median colour, less the pixels in which border and content mix."""
     part = image.crop(box)
     width, height = part.size
     if min(width, height) < 2 * TRIM_LEAST:  # nothing that small has a border worth a view
-        return box
+        return box, False
     corners = [part.getpixel((x, y)) for x in (0, width - 1) for y in (0, height - 1)]
     plain = tuple(int(sorted(channel)[1]) for channel in zip(*corners, strict=True))
     red, green, blue = ImageChops.difference(part, Image.new("RGB", part.size, plain)).split()
@@ -108,8 +114,12 @@ def _without_border(image: Image.Image, box: _Edges) -> _Edges:
     upper, lower = _span(np.count_nonzero(differs, axis=1) * TRIM_OUTLIERS > width)
     least = [max(TRIM_LEAST, side // TRIM_LEAST) for side in image.size]
     if right - left < least[0] or lower - upper < least[1]:
-        return box
-    return box[0] + left, box[1] + upper, box[0] + right, box[1] + lower
+        return box, False
+    content = differs[upper:lower, left:right]
+    lines = np.concatenate([content[0], content[-1], content[:, 0], content[:, -1]])
+    straight = bool(np.count_nonzero(lines) * STRAIGHT[1] >= len(lines) * STRAIGHT[0])
+    found = box[0] + left, box[1] + upper, box[0] + right, box[1] + lower
+    return found, straight and found != box
 
 
 def _span(differs: np.ndarray) -> tuple[int, int]:

@@ -19,6 +19,7 @@ _ROUNDS = 3  # of the robust fit
 _NOISE = 4.0  # levels: the contrast below which pictures are compared as if they had it
 _COLOURLESS = 9  # squared levels of chroma, on average: below, a picture is grey
 _COLOURED = 36  # above, it is not
+_SATURATION = (0.65, 1.5)  # by which colours may be paler or stronger
 FEATURES = (
     "mean", "worst1", "worst2", "worst3", "worst5", "worst8", "worst12", "lacking1", "lacking2", "lacking3", "lacking5",
     "lacking", "lacks_less", "lacks_more", "uncorrelated", "gain", "contrasts", "contrast", "covered", "aspect", "grey",
@@ -210,7 +211,7 @@ def _colours(pairs: Aligned) -> dict[str, np.ndarray]:
     count = _block_sums(known)
     many = np.maximum(count.sum(axis=1), 1)
     power, shared, other_power = (values.sum(axis=1) / many / 16 for values in sums)
-    factor = np.clip(shared / np.maximum(power, 1), 0.5, 2)[:, None]
+    factor = np.clip(shared / np.maximum(power, 1), *_SATURATION)[:, None]
     error = np.maximum(other_squares - 2 * factor * products + factor * factor * squares, 0)
     both = np.minimum(power, other_power) >= _COLOURLESS
     counts = count >= _LEAST_IN_BLOCK * (known.shape[1] // BLOCKS) ** 2

@@ -32,7 +32,7 @@ BOUND = 0.5  # agreement of pictures that show the same
 DETAIL = np.dtype(
     [
         # Left, upper, right, lower, in 65,535ths of the whole's sides. The window is what the thumbnail shows: the outer box, with
-        # a margin unless there is an inner one. Beyond it there is plain border up to `known`, and beyond this, who knows.
+        # a margin unless it was framed. Beyond it there is plain border up to `known`, and beyond this, who knows.
         ("window", "<u2", 4),
         ("known", "<u2", 4),
         ("outer", "<u2", 4),  # what is left without a plain border
@@ -43,7 +43,19 @@ DETAIL = np.dtype(
     ]
 )
 DETAIL_BYTES = DETAIL.itemsize
-_Edges = tuple[int, int, int, int]  # left, upper, right, lower
+Edges = tuple[int, int, int, int]  # left, upper, right, lower
+
+
+@dataclass(frozen=True)
+class Trimmed:
+    """A picture without its plain borders: boxes in pixels of the reduced picture."""
+
+    outer: Edges
+    """Without a plain border; the whole where there is none."""
+    inner: Edges
+    """Without another one inside it; the same where there is none: a frame has a margin in it."""
+    framed: bool
+    """The border is a frame, not the picture's own margin: what is beyond it nobody knows."""
 
 
 @dataclass(frozen=True)
@@ -78,17 +90,16 @@ def parameters() -> dict[str, object]:
     return {"version": VERSION, "detail_bytes": DETAIL_BYTES, "weights_sha256": sha256_json(_weights_file())}
 
 
-def detail_of(planes: Image.Image, boxes: tuple[_Edges, _Edges], sides: tuple[int, int]) -> bytes:
+def detail_of(planes: Image.Image, left: Trimmed, sides: tuple[int, int]) -> bytes:
     """Return the detail of a picture.
 
-    planes: YCbCr, reduced. boxes: left, upper, right, lower of what is left without a plain border, and without another one inside
-    it, in its pixels. sides: width and height of the picture before it was reduced, for its proportions.
+    planes: YCbCr, reduced. left: what is left of it without borders. sides: width and height of the picture before it was reduced,
+    for its proportions.
     """
     row = np.zeros((), DETAIL)
-    framed = boxes[0] != boxes[1]
-    window = boxes[0] if framed else _with_margin(boxes[0], planes.size)
-    known = window if framed else (0, 0, *planes.size)
-    for name, edges in (("window", window), ("known", known), ("outer", boxes[0]), ("inner", boxes[1])):
+    window = left.outer if left.framed else _with_margin(left.outer, planes.size)
+    known = window if left.framed else (0, 0, *planes.size)
+    for name, edges in (("window", window), ("known", known), ("outer", left.outer), ("inner", left.inner)):
         row[name] = [edge * 0xFFFF // side for edge, side in zip(edges, planes.size * 2, strict=True)]
     row["sides"] = [min(side, 0xFFFF) for side in sides]
     thumbnail = np.asarray(
@@ -101,7 +112,7 @@ def detail_of(planes: Image.Image, boxes: tuple[_Edges, _Edges], sides: tuple[in
     return row.tobytes()
 
 
-def _with_margin(box: _Edges, sides: tuple[int, int]) -> _Edges:
+def _with_margin(box: Edges, sides: tuple[int, int]) -> Edges:
     """Return the box with some of the border around it, so that its edge is plain wherever it is not the picture's own."""
     left, upper, right, lower = box
     x, y = MARGIN_PIXELS + (right - left) // MARGIN, MARGIN_PIXELS + (lower - upper) // MARGIN
