@@ -23,6 +23,8 @@ import numpy as np
 
 from curation.dedup.neighbours import Pairs
 
+_AT_ONCE = 1 << 17  # pairs that are numbers of Python's at once: a hundred bytes each
+
 
 class Rule(StrEnum):
     """Why a picture is where it is."""
@@ -174,10 +176,12 @@ def struck(better: np.ndarray, worse: np.ndarray, num: int) -> np.ndarray:
     When a vertex is reached as the better end, all pairs in which it is the worse have been read.
     """
     out = bytearray(num)
-    for a, b in zip(better.tolist(), worse.tolist(), strict=True):
-        if not out[a]:
-            out[b] = 1
-    return np.frombuffer(bytes(out), np.uint8).astype(bool)
+    for start in range(0, len(better), _AT_ONCE):
+        part = slice(start, start + _AT_ONCE)
+        for a, b in zip(better[part].tolist(), worse[part].tolist(), strict=True):
+            if not out[a]:
+                out[b] = 1
+    return np.frombuffer(out, np.uint8).astype(bool)
 
 
 def mis_oracle(graph: Graph) -> Settled:
