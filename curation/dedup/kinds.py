@@ -43,6 +43,10 @@ class Kind:
     """Bytes a picture for a second look at a near pair; 0 where the kind has none."""
     agreement_bound: float | None = None
     """A pair is near only if its second look agrees by so much; None where the kind has none."""
+    threshold: float = 0.95
+    """Cosine from which its pictures are near, where dedup.threshold is not set; three digits."""
+    floor: float = 0.92
+    """Cosine from which pairs are worth keeping, where neighbours.floor is not set; three digits."""
 
     def as_note(self) -> dict[str, Any]:
         """Return the fields by name, for a record."""

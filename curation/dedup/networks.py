@@ -30,6 +30,9 @@ from curation.stage import file_sha256
 
 VERSION = 1  # of what this file does to a picture and to a vector
 GPU_BATCH = 64  # pictures a forward pass on a GPU
+# Cosines from which pictures are near, and from which pairs are kept. SSCD's authors give 0.75 for a precision of 90 % on DISC; of a
+# CLIP tower 0.95 stands for hardly more than copies. Another network, or another pool, wants its own: dedup.threshold.
+THRESHOLDS = {"torchscript": (0.75, 0.7), "clip": (0.95, 0.92)}
 DECODE_THREADS = 4  # beside a GPU, which waits for pictures otherwise
 CLIP_TOWER = "trainer.describe"  # found at run time: the trainer stands above this layer
 Forward = Callable[[np.ndarray], np.ndarray]
@@ -88,7 +91,10 @@ class Network:
         }  # fmt: skip
         views = 1 + self.look.mirror
         name = f"{self.family}:{self.weights.name}"
-        return Kind(name, sha256_json(parameters), views, views, self.dimension)
+        threshold, floor = THRESHOLDS[self.family]
+        return Kind(
+            name, sha256_json(parameters), views, views, self.dimension, threshold=threshold, floor=floor
+        )
 
     def describer(self, device: str = "cpu", weights: Path | None = None) -> "NetworkDescriber":
         """Load the weights and return what describes pictures. Raises ConfigError where cuda is asked for and absent."""
