@@ -12,6 +12,7 @@ import numpy as np
 from curation.errors import InputError
 
 MAX_DIMENSION = 1_040  # up to here a dot of codes within +-127 is below 2^24: exact as a float32, in any order of addition
+_PAIRS = 1 << 14  # pairs of pictures whose codes are copied at once
 _MAX_PRODUCTS = 1 << 22  # dots of view pairs, and codes, at once: bounds the memory
 
 
@@ -68,6 +69,17 @@ def best_cosines(
         lengths = left_squared[:, :, None] * right_squared[:, None, :]
         best[start : start + step] = cosines(dots, lengths).max(axis=(1, 2))
     return best
+
+
+def pair_cosines(
+    codes_NVD: np.ndarray, first: np.ndarray, second: np.ndarray, *, query_views: int | None = None
+) -> np.ndarray:
+    """Return `best_cosines` of pairs of pictures by position, float64 (E,), without a copy of all their codes at once."""
+    parts = [np.zeros(0)]
+    for start in range(0, len(first), _PAIRS):
+        pair = slice(start, start + _PAIRS)
+        parts.append(best_cosines(codes_NVD[first[pair]], codes_NVD[second[pair]], query_views=query_views))
+    return np.concatenate(parts)
 
 
 def cosines(dot: np.ndarray, lengths: np.ndarray) -> np.ndarray:

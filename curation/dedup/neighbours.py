@@ -21,6 +21,7 @@ GUARD = 0.01  # proposed down to this far below the threshold: float32 errs by l
 NEAREST = (64, 2_048)  # neighbours asked of a GPU, which gives 2,048 at the most; then it is all
 BLOCK = 4_096  # pictures a side of a tile
 _QUERIES = 4_096  # query vectors a call of faiss: with 1,024 its range search takes four times as long
+_ROWS = 8_192  # of a database that are searched at once, on a CPU
 _PROPOSALS = 1 << 18  # proposed pairs decided at once: bounds the memory
 Way = Literal["range", "nearest"]
 
@@ -128,15 +129,24 @@ class Database:
         """Take int8 codes. way: range search or nearest neighbours; what suits the device by default."""
         self.codes_MD = np.ascontiguousarray(codes_MD)
         self.way: Way = way or ("range" if device == "cpu" else "nearest")
-        self._unit = _unit(self.codes_MD)
-        self._faiss = load_faiss()
-        self._resources = None if device == "cpu" else resources(device)
+        self._device = device
+        if device != "cpu":
+            resources(device)  # refused here, not at the first query
 
     @functools.cached_property
-    def _index(self) -> Any:
-        index = self._faiss.IndexFlatIP(self.codes_MD.shape[1])
-        index.add(self._unit)
-        return index
+    def _blocks(self) -> list[Any]:
+        """The vectors on the CPU, in blocks: what a search of one returns is bounded, however many are near each other."""
+        starts = range(0, len(self.codes_MD), _ROWS)
+        return [_flat_index(self.codes_MD[start : start + _ROWS]) for start in starts]
+
+    @functools.cached_property
+    def _whole(self) -> Any:
+        """All of them on the device."""
+        index = _flat_index(self.codes_MD)
+        if self._device == "cpu":
+            return index
+        gpu = resources(self._device)
+        return load_faiss().index_cpu_to_gpu(gpu.handle, gpu.number, index)
 
     def near(
         self, queries_ND: np.ndarray, threshold: float
@@ -145,49 +155,43 @@ class Database:
         if not len(queries_ND) or not len(self.codes_MD):
             return
         for rows in np.array_split(np.arange(len(queries_ND)), -(-len(queries_ND) // _QUERIES)):
-            query, hit = self._proposed(_unit(queries_ND[rows]), threshold - GUARD)
-            for start in range(0, len(hit), _PROPOSALS):
-                part = slice(start, start + _PROPOSALS)
-                asking = rows[query[part]]
-                cosine = decided(queries_ND[asking], self.codes_MD[hit[part]], threshold)
-                near = cosine > 0
-                yield asking[near], hit[part][near], cosine[near]
+            for query, hit in self._proposed(_unit(queries_ND[rows]), threshold - GUARD):
+                for start in range(0, len(hit), _PROPOSALS):
+                    part = slice(start, start + _PROPOSALS)
+                    asking = rows[query[part]]
+                    cosine = decided(queries_ND[asking], self.codes_MD[hit[part]], threshold)
+                    near = cosine > 0
+                    yield asking[near], hit[part][near], cosine[near]
 
-    def _proposed(self, queries: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return all pairs of unit vectors above a cosine: query int64, hit int64."""
+    def _proposed(self, queries: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield all pairs of unit vectors above a cosine: query int64, hit int64."""
         if self.way == "range":
-            return self._above(queries, radius)
-        found: list[tuple[np.ndarray, np.ndarray]] = []
+            yield from self._above(queries, radius)
+            return
         left = np.arange(len(queries))
         for nearest in NEAREST:
-            width = min(nearest, len(self._unit))
-            values, hits = self._nearest(queries[left], width)
-            whole = (values[:, -1] <= radius) | (width == len(self._unit))
+            width = min(nearest, len(self.codes_MD))
+            values, hits = self._whole.search(queries[left], width)
+            whole = (values[:, -1] <= radius) | (width == len(self.codes_MD))
             rows, places = np.nonzero((values > radius) & whole[:, None])
-            found.append((left[rows], hits[rows, places]))
+            yield left[rows], hits[rows, places]
             left = left[~whole]
             if not len(left):
-                break
-        if len(left):
-            rows, hits = self._above(queries[left], radius)
-            found.append((left[rows], hits))
-        return np.concatenate([rows for rows, _ in found]), np.concatenate([hits for _, hits in found])
+                return
+        for rows, found in self._above(queries[left], radius):
+            yield left[rows], found
 
-    def _nearest(self, queries: np.ndarray, width: int) -> tuple[np.ndarray, np.ndarray]:
-        """Return the nearest so many of each query, on the device: cosines (N, width) from the highest, places (N, width)."""
-        if self._resources is None:
-            values, hits = self._index.search(queries, width)
-        else:
-            values, hits = self._faiss.knn_gpu(
-                self._resources.handle, queries, self._unit, width,
-                metric=self._faiss.METRIC_INNER_PRODUCT, device=self._resources.number,
-            )  # fmt: skip
-        return values, hits
+    def _above(self, queries: np.ndarray, radius: float) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Yield what is above a cosine of all that there is, by the CPU: query int64, hit int64."""
+        for number, block in enumerate(self._blocks):
+            limits, _, hits = block.range_search(queries, radius)
+            yield np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), number * _ROWS + hits
 
-    def _above(self, queries: np.ndarray, radius: float) -> tuple[np.ndarray, np.ndarray]:
-        """Return what is above a cosine of all that there is, by the CPU: query int64, hit int64."""
-        limits, _, hits = self._index.range_search(queries, radius)
-        return np.repeat(np.arange(len(queries)), np.diff(limits.astype(np.int64))), hits
+
+def _flat_index(codes: np.ndarray) -> Any:
+    index = load_faiss().IndexFlatIP(codes.shape[1])
+    index.add(_unit(codes))
+    return index
 
 
 def _best(first: np.ndarray, second: np.ndarray, cosine: np.ndarray) -> Pairs:

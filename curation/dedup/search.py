@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from curation.dedup.cells import Cells, Visits
-from curation.dedup.exact import best_cosines, checked, distinct_views
+from curation.dedup.exact import checked, distinct_views, pair_cosines
 from curation.dedup.neighbours import Database, Pairs
 
 
@@ -67,5 +67,4 @@ def near_pairs_by_cells(
             met.append(np.unique(np.minimum(one, other) * len(codes) + np.maximum(one, other)))
     first, second = np.divmod(np.unique(np.concatenate(met)), max(1, len(codes)))
     first, second = first[first != second], second[first != second]
-    cosine = best_cosines(codes[first], codes[second], query_views=query_views)
-    return Pairs(first, second, cosine), compared
+    return Pairs(first, second, pair_cosines(codes, first, second, query_views=query_views)), compared

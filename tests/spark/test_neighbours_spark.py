@@ -67,7 +67,7 @@ def write(place: Path, table: str, rows: list[dict[str, Any]], parts: int = 1) -
 
 
 def config(run: Path, **keys: Any) -> RunConfig:
-    section = NeighboursSection(**({"floor": FLOOR, "rows_per_cell": 60, "probe": 2, "device": "cpu"} | keys))
+    section = NeighboursSection(**({"floor": FLOOR, "rows_per_cell": 30, "probe": 1, "device": "cpu"} | keys))
     return RunConfig(run=RunSection(path=run), spark=SparkSection(partitions=2), neighbours=section)
 
 
@@ -96,10 +96,10 @@ def done(spark: SparkSession, tmp_path_factory: pytest.TempPathFactory) -> tuple
     return run, neighbours.run(config(run))
 
 
-@pytest.fixture
-def small_units(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(layout.UNIT_COMPARISONS, "cpu", 3_000)
-    monkeypatch.setitem(layout.HELD_BYTES, "cpu", 3_000)
+def shrink_units(monkeypatch: pytest.MonkeyPatch, comparisons: int) -> None:
+    """Cut cells into units of so many comparisons, and of half as many bytes."""
+    monkeypatch.setitem(layout.UNIT_COMPARISONS, "cpu", comparisons)
+    monkeypatch.setitem(layout.HELD_BYTES, "cpu", comparisons // 2)
 
 
 def test_probe_finds_what_the_cells_hold(done: tuple[Path, Record]) -> None:
@@ -110,12 +110,12 @@ def test_probe_finds_what_the_cells_hold(done: tuple[Path, Record]) -> None:
     assert len(cells) == search["cells"] > 5
     distinct = codes.copy()
     distinct[11:14] = 0  # another one stands for them
-    pairs, compared = near_pairs_by_cells(distinct, Visiting(cells, "probe", 2, FLOOR), query_views=HALF)
+    pairs, compared = near_pairs_by_cells(distinct, Visiting(cells, "probe", 1, FLOOR), query_views=HALF)
     rows = zip(pairs.first.tolist(), pairs.second.tolist(), pairs.cosine.tolist(), strict=True)
     assert found(run) == {(ids[a], ids[b], cosine) for a, b, cosine in rows} <= all_pairs(ids, codes)
     assert search["comparisons"] == compared
     assert (
-        search | {"mode": "probe", "floor": FLOOR, "probe": 2, "device": "cpu", "agreement_bound": None}
+        search | {"mode": "probe", "floor": FLOOR, "probe": 1, "device": "cpu", "agreement_bound": None}
         == search
     )
     assert {row["agreement"] for row in read(run, "edges")} == {None}
@@ -125,9 +125,7 @@ def test_the_audit_counts_what_was_missed(done: tuple[Path, Record]) -> None:
     run, record = done
     whole = all_pairs(*pictures(160))
     everything = record.notes["audit"]["bands"][0]
-    assert (
-        record.notes["audit"]["pictures"] == 160 - 3 - 4
-    )  # all that are searched, being fewer than neighbours.audit
+    assert record.notes["audit"]["pictures"] == 160 - 3 - 4  # all that are searched
     assert (everything["pairs"], everything["found"]) == (2 * len(whole), 2 * len(found(run)))
     assert everything["low"] < everything["recall"] < 1
 
@@ -141,8 +139,9 @@ def test_identical_descriptors_have_one_to_stand_for_them(done: tuple[Path, Reco
 
 
 def test_partitions_files_order_and_units_change_nothing(
-    done: tuple[Path, Record], tmp_path: Path, small_units: None
+    done: tuple[Path, Record], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shrink_units(monkeypatch, 800)
     _, record = done
     described(tmp_path, *pictures(160), parts=4)
     other = config(tmp_path)
@@ -155,8 +154,9 @@ def test_partitions_files_order_and_units_change_nothing(
 
 @pytest.mark.parametrize("mode", ["bound", "exhaustive"])
 def test_complete_modes_find_every_pair(
-    tmp_path: Path, spark: SparkSession, mode: str, small_units: None
+    tmp_path: Path, spark: SparkSession, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shrink_units(monkeypatch, 20_000 if mode == "exhaustive" else 800)
     ids, codes = pictures(120)
     described(tmp_path, ids, codes)
     record = neighbours.run(config(tmp_path, mode=mode))
@@ -253,8 +253,9 @@ def indexed(place: Path, run: Path, record: Record, ids: list[str], visits: dict
 
 @pytest.mark.parametrize("known", [True, False])
 def test_a_new_crawl_against_an_index_finds_what_both_at_once_have(
-    done: tuple[Path, Record], tmp_path: Path, known: bool, small_units: None
+    done: tuple[Path, Record], tmp_path: Path, known: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    shrink_units(monkeypatch, 800)
     run, record = done
     ids, codes = pictures(160)
     old = {name for n, name in enumerate(ids) if n % 3 == 0 and not 10 <= n < 14}

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from curation.dedup import exact, neighbours
-from curation.dedup.exact import best_cosines, cosines, decided, distinct_views, is_near
+from curation.dedup.exact import best_cosines, cosines, decided, distinct_views, is_near, pair_cosines
 from curation.dedup.faiss_package import gpus, load_faiss
 from curation.dedup.neighbours import (
     Database,
@@ -67,6 +67,7 @@ def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     wanted = near_pairs(codes, 0.9)
     monkeypatch.setattr(neighbours, "_QUERIES", 7)
     monkeypatch.setattr(neighbours, "_PROPOSALS", 5)
+    monkeypatch.setattr(neighbours, "_ROWS", 6)
     assert_same(near_pairs(codes, 0.9), wanted)
 
 
@@ -130,6 +131,7 @@ def test_the_way_of_a_gpu_finds_what_a_range_search_finds(
     monkeypatch: pytest.MonkeyPatch, nearest: tuple[int, int], threshold: float
 ) -> None:
     monkeypatch.setattr(neighbours, "NEAREST", nearest)
+    monkeypatch.setattr(neighbours, "_ROWS", 70)
     codes = clustered(300, 1, 24, 60)
     wanted = near_of(codes, threshold, "range")
     assert len(wanted) > 300
@@ -164,10 +166,12 @@ def test_a_gpu_that_is_not_there_is_refused_by_name() -> None:
 @pytest.mark.parametrize("batch", [1, 7, 10_000])
 def test_the_best_cosine_over_views_is_the_oracles(monkeypatch: pytest.MonkeyPatch, batch: int) -> None:
     monkeypatch.setattr(exact, "_MAX_PRODUCTS", batch)
+    monkeypatch.setattr(exact, "_PAIRS", batch)
     codes = clustered(30, 3, 40, 100)
     wanted = near_pairs_oracle(codes, 0.001)
     found = best_cosines(codes[wanted.first], codes[wanted.second])
     assert found.tolist() == wanted.cosine.tolist()
+    assert pair_cosines(codes, wanted.first, wanted.second).tolist() == found.tolist()
     assert decided(codes[:0, 0], codes[:0, 0], 0.5).shape == best_cosines(codes[:0], codes[:0]).shape == (0,)
 
 

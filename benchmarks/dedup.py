@@ -1,0 +1,252 @@
+"""The search for near pictures: what it finds, what it compares, and how its time grows.
+
+    python benchmarks/dedup.py FILE.npy [--sample 2000] [--floor 0.92] [--out benchmarks/results/dedup.json]
+
+FILE.npy is what `enlarged.py` writes. In one process, one thread, times in CPU seconds (a shared machine's clock says little):
+
+recall    mode `probe` with p = 1, 2, 4, 8 beside `exhaustive`: a sample of pictures by coin compared with all of them, as the stage's
+          audit does. exhaustive's own time follows from the sample's: it is linear in the queries
+single    the way of SemDeDup and NeMo Curator: one's own cell alone, in cells so large that as many vectors are compared as with p
+growth    10^4, 10^5, 10^6 vectors at fixed rows a cell, p = 4: k-means, placing, search and exact cosines; the exponent by least squares
+gpu       comparisons a second of a cell on a GPU, as a share of what the card does in a plain matrix product; skipped without one
+"""
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from machine import machine, versions
+
+from curation.config_dedup import NeighboursSection
+from curation.dedup.cells import Cells, fitted, number_of_cells
+from curation.dedup.exact import distinct_views, pair_cosines
+from curation.dedup.faiss_package import gpus, load_faiss
+from curation.dedup.neighbours import Database, Pairs
+from curation.dedup.recall import measured
+from curation.dedup.search import Visiting, near_pairs_by_cells
+from curation.ids import coins
+
+REPOSITORY = Path(__file__).resolve().parents[1]
+SETTINGS = NeighboursSection()
+PROBES = (1, 2, 4, 8)
+GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
+ROUNDS = 3  # of the small ones; the best counts
+
+
+@dataclass(frozen=True)
+class Pool:
+    """Described pictures."""
+
+    codes: np.ndarray
+    """int8 (N, V, D)."""
+    query_views: int
+    floor: float
+
+    def first(self, pictures: int) -> "Pool":
+        """Return the first so many, a fair sample."""
+        return Pool(self.codes[:pictures], self.query_views, self.floor)
+
+
+def main() -> None:
+    """Run the benchmark and write its results as it goes."""
+    arguments = _arguments()
+    if os.environ.get("OPENBLAS_NUM_THREADS") != "1":  # numpy reads it when it is imported
+        os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"OPENBLAS_NUM_THREADS": "1"})
+    load_faiss().omp_set_num_threads(1)
+    note = json.loads(arguments.file.with_suffix(".json").read_text())
+    pool = Pool(np.load(arguments.file, mmap_mode="r"), note["query_views"], arguments.floor)
+    results: dict[str, Any] = {
+        "machine": machine(), "versions": versions("numpy", "faiss-cpu", "faiss-gpu"), "pool": note, "floor": pool.floor,
+        "rows_per_cell": SETTINGS.rows_per_cell, "sample_per_cell": SETTINGS.sample_per_cell, "threads": 1,
+    }  # fmt: skip
+    parts: dict[str, Callable[[], Any]] = {
+        "growth": lambda: growth(pool), "gpu": lambda: gpu(pool), "recall": lambda: recall(pool, arguments.sample),
+    }  # fmt: skip
+    for name in arguments.parts or parts:
+        results[name] = parts[name]()
+        if arguments.out.is_file() and arguments.parts:
+            results = json.loads(arguments.out.read_text()) | results
+        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("file", type=Path)
+    parser.add_argument("--sample", type=int, default=2_000, help="pictures that are compared with all")
+    parser.add_argument("--floor", type=float, default=SETTINGS.floor)
+    parser.add_argument("--parts", nargs="+", choices=("growth", "gpu", "recall"), help="all by default")
+    parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results/dedup.json")
+    return parser.parse_args()
+
+
+def cells_of(pool: Pool, rows_per_cell: int) -> Cells:
+    """Return the centroids that the stage would choose, from a sample by coin."""
+    picture, view = np.nonzero(distinct_views(pool.codes))
+    number = number_of_cells(len(picture), rows_per_cell, len(picture))
+    luck = coins((f"{p}:{v}" for p, v in zip(picture.tolist(), view.tolist(), strict=True)), 0, "cells")
+    sampled = np.flatnonzero(luck < SETTINGS.sample_per_cell * number / len(picture))
+    return fitted(pool.codes[picture[sampled], view[sampled]], luck[sampled], number)
+
+
+def searched(pool: Pool, rows_per_cell: int, probe: int) -> tuple[Pairs, dict[str, Any]]:
+    """Search, and say what it took."""
+    began = time.process_time()
+    cells = cells_of(pool, rows_per_cell)
+    placed = time.process_time()
+    pairs, compared = near_pairs_by_cells(
+        pool.codes, Visiting(cells, "probe", probe, pool.floor), query_views=pool.query_views
+    )
+    ended = time.process_time()
+    return pairs, {
+        "probe": probe, "rows_per_cell": rows_per_cell, "cells": len(cells), "comparisons": compared, "pairs": len(pairs),
+        "kmeans_seconds": round(placed - began, 2), "search_seconds": round(ended - placed, 2),
+        "comparisons_per_second": round(compared / (ended - placed)),
+    }  # fmt: skip
+
+
+def recall(pool: Pool, size: int) -> dict[str, Any]:
+    """Compare the modes on all pictures."""
+    sample = np.sort(np.argsort(coins(map(str, range(len(pool.codes))), 0, "audit"))[:size])
+    truth, seconds = exhaustive_of(pool, sample)
+    whole = {
+        "mode": "exhaustive", "sampled_pictures": size, "near_pairs_of_the_sample": len(truth),
+        "sample_seconds": round(seconds, 1), "seconds_of_all_estimated": round(seconds * len(pool.codes) / size / 2),
+    }  # fmt: skip
+    rows, singles = [], []
+    for probe in PROBES:
+        pairs, took = searched(pool, SETTINGS.rows_per_cell, probe)
+        rows.append(took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)})
+        _say(rows[-1])
+        if probe == 1:
+            continue
+        singles.append(same_comparisons(pool, took["comparisons"], truth) | {"as_many_as_probe": probe})
+        _say(singles[-1])
+    return {"exhaustive": whole, "probe": rows, "single_cell": singles}
+
+
+def exhaustive_of(pool: Pool, sample: np.ndarray) -> tuple[Pairs, float]:
+    """Return every near pair of a sampled picture, sampled one first, and the CPU seconds it took."""
+    began = time.process_time()
+    views, dimension = pool.codes.shape[1:]
+    queries = np.ascontiguousarray(pool.codes[sample, : pool.query_views]).reshape(-1, dimension)
+    first, second = [], []
+    for start in range(0, len(pool.codes), 4_096):
+        block = np.ascontiguousarray(pool.codes[start : start + 4_096])
+        for query, hit, _ in Database(block.reshape(-1, dimension)).near(queries, pool.floor):
+            met = np.unique(query // pool.query_views * len(block) + hit // views)
+            first.append(sample[met // len(block)])
+            second.append(start + met % len(block))
+    one, other = np.concatenate(first), np.concatenate(second)
+    differ = one != other
+    one, other = one[differ], other[differ]
+    cosine = pair_cosines(pool.codes, one, other, query_views=pool.query_views)
+    return Pairs(one, other, cosine), time.process_time() - began
+
+
+def found_of(pairs: Pairs, truth: Pairs, num: int, floor: float) -> list[dict[str, Any]]:
+    """Return the recall by band of cosine."""
+    known = pairs.first * num + pairs.second
+    asked = np.minimum(truth.first, truth.second) * num + np.maximum(truth.first, truth.second)
+    return measured(truth.first, truth.cosine, np.isin(asked, known), floor)
+
+
+def same_comparisons(pool: Pool, comparisons: int, truth: Pairs) -> dict[str, Any]:
+    """Search one's own cell alone, in cells as large as make as many comparisons: the size is corrected once."""
+    picture = int(distinct_views(pool.codes).sum())
+    asking = int(distinct_views(pool.codes)[:, : pool.query_views].sum())
+    rows = comparisons / asking
+    for _ in range(2):
+        pairs, took = searched(pool, min(picture, round(rows)), 1)
+        rows *= comparisons / took["comparisons"]
+        if abs(took["comparisons"] / comparisons - 1) < 0.1:
+            break
+    return took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)}
+
+
+def growth(pool: Pool) -> dict[str, Any]:
+    """Return times by number of vectors, and the exponents of time and of comparisons."""
+    ends = np.cumsum(distinct_views(pool.codes).sum(axis=1))
+    rows = []
+    for wanted in GROWTH:
+        part = pool.first(int(np.searchsorted(ends, wanted)) + 1)
+        rounds = [
+            searched(part, SETTINGS.rows_per_cell, SETTINGS.probe)[1]
+            for _ in range(ROUNDS if wanted <= 100_000 else 1)
+        ]
+        best = min(rounds, key=lambda took: took["kmeans_seconds"] + took["search_seconds"])
+        seconds = best["kmeans_seconds"] + best["search_seconds"]
+        rows.append(
+            {
+                "vectors": int(ends[len(part.codes) - 1]),
+                "pictures": len(part.codes),
+                "seconds": round(seconds, 2),
+            }
+            | best
+        )
+        _say(rows[-1])
+    logs = {key: np.log10([row[key] for row in rows]) for key in ("vectors", "seconds", "comparisons")}
+    fits = {
+        key: round(float(np.polyfit(logs["vectors"], logs[key], 1)[0]), 3)
+        for key in ("seconds", "comparisons")
+    }
+    return {"rows": rows, "exponent": fits["seconds"], "exponent_of_comparisons": fits["comparisons"]}
+
+
+def gpu(pool: Pool) -> dict[str, Any]:
+    """Return comparisons a second on a GPU beside the card's plain float32 matrix product."""
+    if not gpus():
+        return {"skipped": "faiss sees no GPU here"}
+    try:
+        import torch
+    except ImportError:
+        return {"skipped": "torch, which measures the card's matrix rate, is not installed"}
+    if not torch.cuda.is_available():
+        return {
+            "skipped": "torch sees no GPU here: a build for CUDA is needed to measure the card's matrix rate"
+        }
+    vectors = np.ascontiguousarray(pool.codes.reshape(-1, pool.codes.shape[2])[:500_000])
+    home, asking = Database(vectors[:250_000], device="cuda"), vectors[-65_536:]
+    seconds = min(
+        _timed(lambda: sum(len(hit) for _, hit, _ in home.near(asking, pool.floor))) for _ in range(ROUNDS)
+    )
+    one = torch.randn(8_192, 8_192, device="cuda")
+
+    def product() -> None:
+        torch.mm(one, one)
+        torch.cuda.synchronize()
+
+    product()
+    rate = 8_192**3 / min(_timed(product) for _ in range(ROUNDS))
+    per_second = len(asking) * len(home.codes_MD) / seconds
+    return {
+        "card": torch.cuda.get_device_name(), "comparisons_per_second": round(per_second),
+        "products_per_second": round(per_second * vectors.shape[1]), "matrix_products_per_second": round(rate),
+        "share_of_the_matrix_rate": round(per_second * vectors.shape[1] / rate, 4),
+    }  # fmt: skip
+
+
+def _timed(work: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    work()
+    return time.perf_counter() - began
+
+
+def _say(row: dict[str, Any]) -> None:
+    bands = [f"{band['low_cosine']}: {band['recall']}" for band in row.get("recall", [])]
+    print(
+        json.dumps({key: value for key, value in row.items() if key != "recall"}),
+        *bands,
+        file=sys.stderr,
+        flush=True,
+    )
+
+
+if __name__ == "__main__":
+    main()
