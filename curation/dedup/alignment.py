@@ -109,12 +109,16 @@ def _better(first: Alignment, second: Alignment) -> Alignment:
 
 
 def pooled(levels_ESS: np.ndarray, side: int) -> np.ndarray:
-    """Return the sums of levels over squares, int32 (E, side, side)."""
-    num, size = levels_ESS.shape[:2]
-    share = size // side
-    columns = levels_ESS.reshape(num, size, side, share).sum(axis=3, dtype=np.int32)
-    sums: np.ndarray = columns.reshape(num, side, share, side).sum(axis=2)
-    return sums
+    """Return the sums of levels over squares, float32 integers (E, side, side)."""
+    sums = _pooling(levels_ESS.shape[1], side)
+    result: np.ndarray = sums @ levels_ESS.astype(np.float32) @ sums.T
+    return result
+
+
+@functools.cache
+def _pooling(size: int, side: int) -> np.ndarray:
+    """Return what sums neighbouring pixels: float32 (side, size)."""
+    return np.repeat(np.eye(side, dtype=np.float32), size // side, axis=1)
 
 
 def warped(levels_ESS: np.ndarray, frame: Frame, placement: Placement) -> tuple[np.ndarray, np.ndarray]:
@@ -224,10 +228,13 @@ class _Crops:
         matrix = (
             _crop_matrices().reshape(3 * side, side).T
         )  # from a line's pixels to those of its three crops
-        rows = (levels_ESS.reshape(-1, side).astype(np.float64) @ matrix).reshape(num, side, 3 * side)
+        # Integers below 2^24 in float32, and below 2^53 in float64: exact, in whatever order they are added.
+        rows = (levels_ESS.reshape(-1, side) @ matrix).reshape(num, side, 3 * side)
         both = rows.transpose(0, 2, 1).reshape(-1, side) @ matrix  # (E, crop along x, x, crop along y, y)
-        crops = both.reshape(num, 3, side, 3, side).transpose(0, 3, 1, 4, 2).reshape(num, 9, -1) // 256
-        vectors = np.concatenate([levels_ESS.reshape(len(levels_ESS), 1, -1), crops], axis=1)
+        vectors = np.empty((num, 10, side * side))
+        vectors[:, 0] = levels_ESS.reshape(num, -1)
+        crops = both.reshape(num, 3, side, 3, side).transpose(0, 3, 1, 4, 2)
+        np.floor(crops.reshape(num, 9, -1) * np.float32(1 / 256), out=vectors[:, 1:])
         self._vectors = vectors * vectors.shape[2] - vectors.sum(axis=2, keepdims=True)
         squared = np.vecdot(self._vectors, self._vectors)
         self._lengths = np.sqrt(np.maximum(squared, 1))
@@ -241,8 +248,8 @@ class _Crops:
 
 @functools.cache
 def _crop_matrices() -> np.ndarray:
-    """Return interpolation to the first, middle and last crop along an axis, float64 (3, side, side), in sixteenths."""
-    matrices = np.zeros((3, _GUESS_SIDE, _GUESS_SIDE))
+    """Return interpolation to the first, middle and last crop along an axis, float32 (3, side, side), in sixteenths."""
+    matrices = np.zeros((3, _GUESS_SIDE, _GUESS_SIDE), np.float32)
     for number, offset in enumerate((0.0, 0.5, 1.0)):
         for pixel in range(_GUESS_SIDE):
             place = ((1 - _CROP) * offset + _CROP * (pixel + 0.5) / _GUESS_SIDE) * _GUESS_SIDE - 0.5

@@ -93,7 +93,8 @@ def trimmed(image: Image.Image) -> Trimmed:
     whole = (0, 0, *image.size)
     outer, straight = _without_border(image, whole)
     inner, _ = _without_border(image, outer)
-    return Trimmed(outer, inner, framed=straight or inner != outer)
+    thin = all((outer[axis + 2] - outer[axis]) * 3 >= image.size[axis] * 2 for axis in (0, 1))
+    return Trimmed(outer, inner, framed=thin and (straight or inner != outer))
 
 
 def _without_border(image: Image.Image, box: Edges) -> tuple[Edges, bool]:
