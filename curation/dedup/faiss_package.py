@@ -9,6 +9,8 @@ from typing import Any
 
 from curation.errors import ConfigError, MissingExtraError
 
+_SCRATCH_BYTES = 1 << 28  # of a GPU, a process: several tasks may share one
+
 
 def load_faiss() -> ModuleType:
     """Import faiss.
@@ -68,4 +70,6 @@ def resources(device: str) -> GpuResources:
             f"device {device!r} is asked for, and faiss ({faiss_version()}) sees {gpus()} GPUs: install 'bicurate[gpu]' on a "
             f"machine with one, or set neighbours.device to cpu, which finds the same pairs"
         )
-    return GpuResources(faiss.StandardGpuResources(), number)
+    handle = faiss.StandardGpuResources()
+    handle.setTempMemory(_SCRATCH_BYTES)
+    return GpuResources(handle, number)

@@ -16,7 +16,9 @@ from curation.dedup.recall import measured
 from curation.dedup.rows import split, unpacked
 from curation.spark.batches import map_batches
 from curation.spark.columns import coin
+from curation.spark.edges import valued
 
+_PAIR = ["image_id_a", "image_id_b"]
 AUDIT_COIN = "audit"  # the purpose of the coin that draws the sample
 _COMPARED = 8_192  # pictures that are compared with the sample at once
 _NEAR = pa.schema(
@@ -36,19 +38,21 @@ def audited(
 ) -> dict[str, Any]:
     """Compare so many of the searched pictures, chosen by coin, with all others; return the note `audit`.
 
-    searched, others: (image_id, codes), the pictures of this crawl and those of earlier indexes too.
+    searched, others: (image_id, codes, detail), the pictures of this crawl, and these with those of earlier indexes. Where the kind
+    has a second look, only pairs that agree by its bound count: the others are near to nobody.
     """
     by_coin = searched.select("image_id", "codes").orderBy(
         coin(F.col("image_id"), seed, AUDIT_COIN), "image_id"
     )
     sample = by_coin.limit(pictures).toArrow().sort_by("image_id")
     near = map_batches(others.select("image_id", "codes"), _Comparing(sample, kind, floor), _NEAR)
-    pair = [
-        F.least("sampled", "other").alias("image_id_a"),
-        F.greatest("sampled", "other").alias("image_id_b"),
-    ]
-    known = edges.select("image_id_a", "image_id_b", F.lit(True).alias("found"))
-    counted = near.select("sampled", "cosine", *pair).join(known, ["image_id_a", "image_id_b"], "left")
+    pair = [F.least("sampled", "other").alias(_PAIR[0]), F.greatest("sampled", "other").alias(_PAIR[1])]
+    known = edges.select(*_PAIR, F.lit(True).alias("found"))
+    counted = near.select("sampled", "cosine", *pair).join(known, _PAIR, "left")
+    if kind.agreement_bound is not None:
+        valued_pairs = valued(counted.select(*_PAIR).distinct(), others, kind)
+        agreeing = valued_pairs.where(F.col("agreement") >= kind.agreement_bound).select(*_PAIR)
+        counted = counted.join(agreeing, _PAIR)
     table = counted.select("sampled", "cosine", F.coalesce("found", F.lit(False)).alias("found")).toArrow()
     cosine, found = (table.column(name).to_numpy() for name in ("cosine", "found"))
     bands = measured(np.array(table.column("sampled").to_pylist(), str), cosine, found, floor)

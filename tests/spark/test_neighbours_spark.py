@@ -156,7 +156,7 @@ def test_partitions_files_order_and_units_change_nothing(
 def test_complete_modes_find_every_pair(
     tmp_path: Path, spark: SparkSession, mode: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shrink_units(monkeypatch, 20_000 if mode == "exhaustive" else 800)
+    shrink_units(monkeypatch, 20_000 if mode == "exhaustive" else 4_000)
     ids, codes = pictures(120)
     described(tmp_path, ids, codes)
     record = neighbours.run(config(tmp_path, mode=mode))
