@@ -93,6 +93,7 @@ class World:
         seen = {*again}
         shown = [n for n, one in enumerate(self.ids) if n in own or one in seen]
         _write(run, "embed", "descriptors", [self._described(n) for n in shown])
+        note(run, "embed", notes={"kind": KIND})
         searched = {
             int(c): min(self.ids[n] for n in own if self.of_class[n] == c) for c in self.of_class[own]
         }

@@ -7,13 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 from nearworld import THRESHOLD, World, config, note, table
-from pyspark.sql import SparkSession
+from pyspark.sql import DataFrame, SparkSession
 
 from curation.config import RunConfig
 from curation.dedup.index import externals, open_chain
 from curation.errors import ConfigError, InputError
 from curation.spark import dedup
-from curation.stage import RECORD, Record, read_record
+from curation.stage import RECORD, OpenStage, Record, read_record
 
 WORLD = World.drawn(240, seed=4)
 
@@ -23,8 +23,10 @@ def found(run: Path, *, near: bool = True) -> list[tuple[Any, ...]]:
     return [tuple(row[name] for name in names) for row in table(run, "groups")]
 
 
-def wanted(world: World, rule: str, threshold: float = THRESHOLD) -> list[tuple[Any, ...]]:
-    groups, ids = world.groups(rule, threshold), world.ids
+def wanted(
+    world: World, rule: str, threshold: float = THRESHOLD, without: frozenset[int] = frozenset()
+) -> list[tuple[Any, ...]]:
+    groups, ids = world.groups(rule, threshold, without), world.ids
     return [
         (
             ids[n], ids[groups.joined[n]], ids[groups.component[n]], groups.cosine[n], str(groups.rule[n]),
@@ -112,6 +114,35 @@ def test_nothing_is_left_behind_and_the_sums_close(done: Record) -> None:
     assert len(table(run, "index/members")) == len(WORLD.ids)
 
 
+def test_what_is_near_an_evaluation_set_is_dropped_first_and_the_others_of_its_group_stay(
+    run: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    gone = frozenset(pair[0] for pair in sorted(WORLD.near)[::9])
+    near = [
+        (one, "coco", "f" * 64, 0.99, None) for n, one in enumerate(WORLD.ids) if WORLD.of_class[n] in gone
+    ]
+
+    def near_holdout(stage: OpenStage, described: DataFrame, sets: object, *, device: str) -> DataFrame:
+        columns = "image_id string, holdout string, near string, holdout_cosine double, agreement double"
+        return described.sparkSession.createDataFrame(near, columns)
+
+    monkeypatch.setattr(dedup, "near_holdout", near_holdout)
+    record = dedup.run(config(run))
+    dropped = {row[0] for row in near}
+    assert [row for row in found(run) if row[0] not in dropped] == [
+        row for row in wanted(WORLD, "mis", without=gone) if row[0] not in dropped
+    ]
+    for row in table(run, "groups"):
+        if row["image_id"] in dropped:
+            told = (row["rule"], row["holdout"], row["near"], row["cosine"], row["survivor"], row["joined"])
+            assert told == ("holdout", "coco", "f" * 64, 0.99, False, row["image_id"])
+    assert ledger(record, "images")["dropped"] == {"holdout": len(dropped)}
+    assert not {row["source_image_id"] for row in table(run, "rows")} & dropped
+    shown = [row["url"] for row in table(run, "outcomes", "download") if row["image_id"] in dropped]
+    assert ledger(record, "captions")["dropped"] == {"holdout": len(shown)}
+    assert not {row["image_id"] for row in table(run, "index/members")} & dropped
+
+
 CRAWLS = World.drawn(260, seed=9, epochs=3)
 
 
@@ -190,10 +221,10 @@ def test_indexes_that_do_not_fit_are_refused_by_name(done: Record, tmp_path: Pat
     with pytest.raises(InputError, match="holds no index"):
         open_chain([tmp_path])
     assert open_chain([run])[0].path == index
-    notes = read_record(other / "neighbours").notes
-    note(other, "neighbours", notes=notes | {"kind": notes["kind"] | {"sha256": "ab" * 32}})
     with pytest.raises(ConfigError, match="the search was made against 0"):
         dedup.run(config(other, against=(index,)))
+    notes = read_record(other / "neighbours").notes
+    note(other, "neighbours", notes=notes | {"kind": notes["kind"] | {"sha256": "ab" * 32}})
     note(other, "neighbours", externals=externals(open_chain([index])))
     with pytest.raises(ConfigError, match="kind_sha256 c0c0"):
         dedup.run(config(other, against=(index,)))
