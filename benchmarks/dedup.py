@@ -28,6 +28,7 @@ from curation.config_dedup import NeighboursSection
 from curation.dedup.cells import Cells, fitted, number_of_cells
 from curation.dedup.exact import distinct_views, pair_cosines
 from curation.dedup.faiss_package import gpus, load_faiss
+from curation.dedup.kinds import kind_of
 from curation.dedup.neighbours import Database, Pairs
 from curation.dedup.recall import measured
 from curation.dedup.search import Visiting, near_pairs_by_cells
@@ -80,7 +81,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--sample", type=int, default=2_000, help="pictures that are compared with all")
-    parser.add_argument("--floor", type=float, default=SETTINGS.floor)
+    parser.add_argument("--floor", type=float, default=kind_of("builtin").floor)
     parser.add_argument("--parts", nargs="+", choices=("growth", "gpu", "recall"), help="all by default")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results/dedup.json")
     return parser.parse_args()

@@ -40,8 +40,10 @@ class EmbedSection:
 class NeighboursSection:
     """The search for near pictures."""
 
-    floor: float = 0.92
-    """Pairs of at least this cosine are written, so that any dedup.threshold from here up needs no new search; three digits count."""
+    floor: float | None = None
+    """Pairs of at least this cosine are written, so that any dedup.threshold from here up needs no new search; three digits count.
+    The kind's own where it is not set.
+    """
     mode: Literal["probe", "bound", "exhaustive"] = "probe"
     """`probe`: each vector is compared with the `probe` cells nearest to it, the recall is measured; `bound`: with every cell
     that can hold a pair at the floor, complete by proof; `exhaustive`: all with all.
@@ -62,20 +64,29 @@ class NeighboursSection:
     """The stage refuses before it begins where more comparisons of vectors are ahead; `curate dedup plan` counts them."""
 
     def __post_init__(self) -> None:
-        _thousandths("neighbours.floor", self.floor)
+        if self.floor is not None:
+            _thousandths("neighbours.floor", self.floor)
         require(self.probe >= 1, "neighbours.probe", self.probe, "1 or more")
         require(self.rows_per_cell >= 1, "neighbours.rows_per_cell", self.rows_per_cell, "1 or more")
         require(self.sample_per_cell >= 1, "neighbours.sample_per_cell", self.sample_per_cell, "1 or more")
         require(self.audit >= 0, "neighbours.audit", self.audit, "0 or more")
         require(self.max_comparisons > 0, "neighbours.max_comparisons", self.max_comparisons, "above 0")
 
+    @property
+    def settled_floor(self) -> float:
+        """The floor of a stage at work, which `curation.dedup.kinds.settled` filled in."""
+        assert self.floor is not None
+        return self.floor
+
 
 @dataclass(frozen=True, kw_only=True)
 class DedupSection:
     """Near-duplicates to one picture with all their captions."""
 
-    threshold: float = 0.95
-    """Pictures whose codes have at least this cosine are near; three digits count; not below neighbours.floor."""
+    threshold: float | None = None
+    """Pictures whose codes have at least this cosine are near; three digits count; not below neighbours.floor. The kind's own where
+    it is not set.
+    """
     rule: Literal["mis", "dominated", "components"] = "mis"
     """`mis`: every dropped picture is near a kept one. `dominated`: every picture with a better-ranked near one is dropped.
     `components`: one picture of all that a chain of near pairs ties together.
@@ -92,9 +103,16 @@ class DedupSection:
     """Up to so many near pairs are grouped in the driver's memory, about 100 bytes a pair; more of them by Spark. The same groups."""
 
     def __post_init__(self) -> None:
-        _thousandths("dedup.threshold", self.threshold)
+        if self.threshold is not None:
+            _thousandths("dedup.threshold", self.threshold)
         if self.holdout_threshold is not None:
             _thousandths("dedup.holdout_threshold", self.holdout_threshold)
         known = len(set(self.rank)) == len(self.rank) and set(self.rank) <= set(RANK_KEYS)
         require(known, "dedup.rank", self.rank, f"of {', '.join(RANK_KEYS)}, each once at most")
         require(self.driver_edges >= 0, "dedup.driver_edges", self.driver_edges, "0 or more")
+
+    @property
+    def settled_threshold(self) -> float:
+        """The threshold of a stage at work, which `curation.dedup.kinds.settled` filled in."""
+        assert self.threshold is not None
+        return self.threshold

@@ -19,6 +19,7 @@ from tinymanifest import COLOURS, ENGLISH_FORMS, KOREAN, KOREAN_FORMS, SHAPES, d
 from curation.balance import COIN, DRAW, WEIGHT_UNIT, entry_prob, thresholds
 from curation.config import (
     BalanceSection,
+    DedupSection,
     ExtractSection,
     ManifestSection,
     MatchSection,
@@ -58,6 +59,7 @@ def make_run(
         extract=ExtractSection(keep_dropped=keep_dropped),
         match=MatchSection(mode={"en": "metaclip1", "ko": "korean"}, keep_dropped=keep_dropped),
         balance=BalanceSection(t={"en": t}, **options or {}),
+        dedup=DedupSection(threshold=0.95),
         manifest=ManifestSection(rows_per_file=rows_per_file),
     )
     world = World(config, pictures)

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from curation.balance import WEIGHT_UNIT, entry_prob, keep_prob, p_to_t, t_to_p
-from curation.config import BalanceSection, RunConfig, RunSection
+from curation.config import BalanceSection, DedupSection, RunConfig, RunSection
 from curation.dedup.descriptors import describe, kind_of
 from curation.errors import Reason
 from curation.ids import coin, image_id, pair_id
@@ -55,6 +55,7 @@ def make_run(
     config = RunConfig(
         run=RunSection(path=path, languages=tuple(languages), seed=5, heldout_share=HELD_OUT_SHARE),
         balance=BalanceSection(t={languages[0]: t}),
+        dedup=DedupSection(threshold=0.95),
     )
     world = World(config, pairs)
     for name in STAGES[: STAGES.index(until) + 1]:

@@ -8,7 +8,7 @@ exact for them too. Two kinds never mix: the name and the hash stand in every ro
 # N pictures, B pictures of a batch, V views, D dimensions
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -17,10 +17,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.canonical import sha256_json
+from curation.config import RunConfig
 from curation.dedup import builtin
 from curation.dedup import second_look as second_looks
 from curation.errors import ConfigError, Reason, StageError
 from curation.images import UndecodableImageError, decode
+from curation.stage import locate, read_record
 
 Agreement = Callable[[np.ndarray, np.ndarray], np.ndarray]
 
@@ -171,6 +173,20 @@ class BuiltinDescriber:
             sides[:, position] = picture.width, picture.height
             codes[position], details[position] = found.codes, found.detail
         return Described(sides[0], sides[1], codes, details, failed)
+
+
+def settled(config: RunConfig) -> RunConfig:
+    """Return the configuration with the floor and the threshold of the run's kind where it sets none: what a stage is run with.
+
+    Raises StageError where `embed` is not done, whose record says the kind.
+    """
+    kind = Kind.of_note(read_record(locate(config, "embed")).notes["kind"])
+    floor, threshold = config.neighbours.floor, config.dedup.threshold
+    return replace(
+        config,
+        neighbours=replace(config.neighbours, floor=kind.floor if floor is None else floor),
+        dedup=replace(config.dedup, threshold=kind.threshold if threshold is None else threshold),
+    )
 
 
 def second_look(kind: Kind) -> Agreement | None:

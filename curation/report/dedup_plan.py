@@ -149,6 +149,7 @@ def answered(options: PlanOptions) -> Answer:
         else kind_of(options.kind or config.embed.kind)
     )
     pictures = int(embed.data["tables"]["descriptors"]["rows"]) if embed else 0
+    section = replace(section, floor=kind.floor if section.floor is None else section.floor)
     question = _question(
         options, section, kind, round(options.pictures) if options.pictures is not None else pictures
     )
@@ -221,7 +222,7 @@ def _learned(
         for view in np.flatnonzero(own)
     ]
     centroids = fitted(vectors, coins(names, 0, _COIN), cells)
-    visits = Visiting(centroids, section.mode, section.probe, section.floor).visits(vectors)
+    visits = Visiting(centroids, section.mode, section.probe, section.settled_floor).visits(vectors)
     share = cost.expected_comparisons(visits, cells, 1, 1)
     if section.mode == "bound":
         return replace(question, bound_share=min(1.0, share)), len(vectors)

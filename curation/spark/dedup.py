@@ -17,6 +17,7 @@ from curation.config import RunConfig
 from curation.dedup.groups import Rule
 from curation.dedup.holdout import HoldoutSet, find_sets
 from curation.dedup.index import Index, check_same, check_searched, check_settings, externals, open_chain
+from curation.dedup.kinds import settled
 from curation.errors import ConfigError, Reason
 from curation.spark import members as fate
 from curation.spark.captions import write_rows
@@ -46,6 +47,7 @@ def run(config: RunConfig) -> Record:
     Raises ConfigError for a threshold below the search's floor, and for indexes that are no chain, or of another kind or rule;
     InputError for an index or an evaluation set that is not there.
     """
+    config = settled(config)
     check_threshold(config)
     chain = open_chain(config.neighbours.against)
     check_settings(chain, config.dedup)
@@ -59,7 +61,7 @@ def check_threshold(config: RunConfig) -> None:
     place = locate(config, "neighbours")
     if not (place / RECORD).is_file():
         return
-    floor, threshold = float(read_record(place).notes["search"]["floor"]), config.dedup.threshold
+    floor, threshold = float(read_record(place).notes["search"]["floor"]), config.dedup.settled_threshold
     if threshold < floor:
         raise ConfigError(
             f"dedup.threshold is {threshold}, and the search kept pairs from neighbours.floor {floor} on: "
@@ -82,7 +84,9 @@ def _dedup(stage: OpenStage, *, chain: Sequence[Index], sets: Sequence[HoldoutSe
     stands = pictures.where("holdout IS NULL")
     classes = written_once(best_of_class(stands, section.rank), _CLASSES, scratch / "classes")
     edges = late(
-        read_table(spark, stage.input("neighbours"), "edges"), section.threshold, search["agreement_bound"]
+        read_table(spark, stage.input("neighbours"), "edges"),
+        section.settled_threshold,
+        search["agreement_bound"],
     )
     graph = vertices(edges, classes, members, section.rank, scratch)
     settled, how = settle(graph, section.rule, scratch, driver_edges=section.driver_edges)

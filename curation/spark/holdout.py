@@ -66,7 +66,7 @@ def near_holdout(
     kind = Kind.of_note(stage.inputs["embed"].notes["kind"])
     targets = targets_of(_described(spark, stage, sets, kind), kind)
     section = stage.config.dedup
-    threshold = section.threshold if section.holdout_threshold is None else section.holdout_threshold
+    threshold = section.settled_threshold if section.holdout_threshold is None else section.holdout_threshold
     search = _search(spark, targets, kind, threshold, device)
     found = map_batches(
         described.select("image_id", "codes", "detail"), search, NEAR, profile=gpu_profile(spark, device)

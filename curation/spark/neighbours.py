@@ -21,7 +21,7 @@ from curation.dedup import cost
 from curation.dedup.cells import Cells, fitted, number_of_cells, one_cell
 from curation.dedup.faiss_package import faiss_version, gpus
 from curation.dedup.index import Index, externals, open_chain
-from curation.dedup.kinds import Kind
+from curation.dedup.kinds import Kind, settled
 from curation.dedup.search import Visiting
 from curation.errors import ConfigError, Reason, StageError
 from curation.spark.against import frozen_cells, old_descriptors, old_vectors, without_members
@@ -70,7 +70,7 @@ class Search:
 
     def visiting(self, cells: Cells) -> Visiting:
         """Return how vectors choose cells by the settings."""
-        return Visiting(cells, self.section.mode, self.section.probe, self.section.floor)
+        return Visiting(cells, self.section.mode, self.section.probe, self.section.settled_floor)
 
     @property
     def seed(self) -> int:
@@ -86,7 +86,7 @@ def run(config: RunConfig) -> Record:
     """
     faiss_version()
     chain = open_chain(config.neighbours.against)
-    return run_stage(config, SPEC, partial(_neighbours, chain=chain), externals=externals(chain))
+    return run_stage(settled(config), SPEC, partial(_neighbours, chain=chain), externals=externals(chain))
 
 
 def _neighbours(stage: OpenStage, *, chain: tuple[Index, ...]) -> None:
@@ -218,7 +218,7 @@ def _searched(search: Search, vectors: DataFrame, cells: Cells) -> tuple[DataFra
     _announce(search, units.comparisons)
     least = int(search.spark.conf.get("spark.sql.shuffle.partitions") or 1)
     found = candidates(
-        rows, units, search.kind, floor=search.section.floor, device=search.device, least_tasks=least
+        rows, units, search.kind, floor=search.section.settled_floor, device=search.device, least_tasks=least
     )
     edges = valued(found, search.all_pictures(), search.kind)
     return write_table(edges, search.stage, "edges", sort_by=["image_id_a", "image_id_b"]), {
@@ -233,7 +233,7 @@ def _audit(search: Search, edges: DataFrame) -> dict[str, Any] | None:
     if not section.audit:
         return None
     note = audited(
-        search.pictures, search.all_pictures(), edges, search.kind, pictures=section.audit, seed=search.seed, floor=section.floor
+        search.pictures, search.all_pictures(), edges, search.kind, pictures=section.audit, seed=search.seed, floor=section.settled_floor
     )  # fmt: skip
     missed = note["bands"][0]["pairs"] - note["bands"][0]["found"]
     if missed and section.mode != "probe":
