@@ -30,7 +30,7 @@ import numpy as np
 import pandas as pd
 from IPython.display import Image, Markdown, display
 
-from curation.dedup.descriptors import builtin_codes
+from curation.dedup.builtin import codes as builtin_codes
 from curation.dedup.groups import RULES, group, rank
 from curation.dedup.neighbours import Pairs
 from curation.demo.chance import Chance

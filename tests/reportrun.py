@@ -3,7 +3,6 @@
 import io
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from PIL import Image
 
 from curation.balance import WEIGHT_UNIT, entry_prob, keep_prob, p_to_t, t_to_p
 from curation.config import BalanceSection, DedupSection, RunConfig, RunSection
-from curation.dedup.descriptors import describe, kind_of
+from curation.dedup.kinds import recipe_of
 from curation.errors import Reason
 from curation.ids import coin, image_id, pair_id
 from curation.manifest import MANIFEST, write_manifest_file
@@ -212,14 +211,16 @@ class World:
 
     def embed(self, stage: OpenStage) -> None:
         pictures = sorted({row["picture"] for row in self.fetched})
-        kind = kind_of("builtin")
+        recipe = recipe_of("builtin")
+        kind, bodies = recipe.kind, [self.bodies[key] for key in pictures]
+        found = recipe.describer()(bodies)
         shape = {"width": SIDE, "height": SIDE, "kind": kind.name, "kind_sha256": kind.sha256}
         rows = [
-            shape | {"image_id": self.ids[key], "codes": describe(self.bodies[key]).codes.tobytes()}
-            for key in pictures
+            shape | {"image_id": self.ids[key], "codes": codes.tobytes(), "detail": detail}
+            for key, codes, detail in zip(pictures, found.codes, found.detail or [], strict=True)
         ]
         _write(stage, "descriptors", sorted(rows, key=lambda row: str(row["image_id"])))
-        stage.notes["kind"] = asdict(kind)
+        stage.notes["kind"] = kind.as_note()
         stage.add(Ledger(unit="images", rows_in=len(pictures), rows_out=len(pictures)))
 
     def neighbours(self, stage: OpenStage) -> None:
