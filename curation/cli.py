@@ -46,7 +46,9 @@ SELECT = "curation.spark.select"  # of `curate balance --manifest`: another sele
 MORE_HELP = {
     "metadata": "'curate metadata' is short for 'curate metadata build'. "
     "'curate metadata show TEXT' finds an entry and says where it came from; "
-    "'curate metadata diff A B' says what two lists differ in; each has its own --help."
+    "'curate metadata diff A B' says what two lists differ in; each has its own --help.",
+    "balance": "'curate balance --manifest FOLDER --out DIR' makes another selection of a sealed manifest, without a download; its "
+    "options are others: 'curate balance --manifest FOLDER --help'.",
 }
 
 
