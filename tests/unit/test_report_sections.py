@@ -202,6 +202,15 @@ def test_languages_are_those_of_the_tables(records: dict[str, Record]) -> None:
     )
 
 
+def test_languages_of_the_wanted_are_as_noted_where_they_are(records: dict[str, Record]) -> None:
+    balance = records["balance"]
+    noted = Record(
+        balance.path, balance.data | {"notes": balance.notes | {"wanted_texts": {"en": 7, "xx": 3}}}
+    )
+    step = languages.steps(records | {"balance": noted}, LANGS)[1]
+    assert (step.rows, step.sampled) == ({lang: 7 if lang == "en" else 0 for lang in LANGS}, 1.0)
+
+
 def test_of_many_wanted_pairs_a_part_is_looked_at_and_said(
     records: dict[str, Record], monkeypatch: pytest.MonkeyPatch
 ) -> None:
