@@ -124,7 +124,7 @@ def test_the_schema_of_every_table_is_sparks_too(tmp_path: Path) -> None:
 def test_the_toss_over_parts_has_the_chances_of_the_frame(matches: DataFrame) -> None:
     probs = {lang: entry_prob(np.arange(1, 21) ** 2, 9.0) for lang in ("en", "ko")}
     toss, alone = Toss(probs, seed=0, heldout_share=0.0), list[pa.RecordBatch]()
-    rows = matches.orderBy("pair_id", "lang").toArrow().to_batches(max_chunksize=90)
+    rows = matches.orderBy("pair_id", "lang").toArrow().to_batches(max_chunksize=7)
     parts = [*toss.wanted(rows, Tally(), alone), toss.rest(alone, Tally())]
     found = {row["pair_id"]: (row["keep_prob"], row["coin"]) for part in parts for row in part.to_pylist()}
     coin = columns.coin(F.col("pair_id"), 0, COIN)
