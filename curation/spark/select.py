@@ -194,11 +194,27 @@ def _print_sizes(record: Record, console: Console) -> None:
         )
 
 
+def _print_subsets(record: Record, place: str, console: Console) -> None:
+    console.print(f"DataComp:  {place}/{DATACOMP}, by pair", highlight=False, soft_wrap=True)
+    for item in record.notes["manifests"]:
+        told = (
+            f"{place}/{item['pictures']}, for the shards of"
+            if item["pictures"]
+            else "[yellow]no subset for[/yellow]"
+        )
+        why = (
+            ""
+            if item["pictures"]
+            else ": their samples have no uid; 'curate manifest --on-existing overwrite' gives them one"
+        )
+        console.print(f"           {told} {escape(item['folder'])}{why}", highlight=False, soft_wrap=True)
+
+
 def _print_next(record: Record, options: SelectOptions, console: Console) -> None:
     place = escape(shown(record.path))
     console.print(f"selection: {place}/{SELECTION}", highlight=False, soft_wrap=True)
     if options.datacomp:
-        console.print(f"DataComp:  {place}/{DATACOMP}", highlight=False, soft_wrap=True)
+        _print_subsets(record, place, console)
     if len(options.manifest) == 1:
         folder = escape(shown(options.manifest[0]))
         console.print(
