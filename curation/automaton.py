@@ -18,6 +18,7 @@ import numpy as np
 import numpy.typing as npt
 
 from curation.errors import ConfigError, MissingExtraError
+from curation.extras import missing
 from curation.modes import BREAK, Batch, Reading, boundaries, space_entry
 
 # H hits
@@ -92,9 +93,7 @@ def _daachorse(patterns: Sequence[bytes]) -> Scan:
     try:
         from daachorse import DoubleArrayAhoCorasick
     except ImportError as error:
-        raise MissingExtraError(
-            "the engine 'daachorse' is not installed: pip install 'bicurate[fast]'"
-        ) from error
+        raise missing("match.engine 'daachorse'", "daachorse") from error
     find = DoubleArrayAhoCorasick(list(patterns)).find_overlapping
 
     def scan(data: bytes) -> npt.NDArray[np.int64]:

@@ -2,7 +2,7 @@
 
 Xu et al. 2023, section 3; the threshold of other languages by MetaCLIP 2 (2025). All on numpy; the jobs map
 `miss_prob` over batches, so that a laptop and a cluster compute the same bits. `decide` is the whole of a selection in one
-function: the oracle of `curation.spark.balance.settle`.
+function: the oracle of `curation.spark.settle`.
 """
 
 # E entries, N rows, M matches of all rows together
@@ -24,6 +24,7 @@ Texts = npt.NDArray[np.object_]
 COIN = "balance"  # the purpose of the coin that decides
 HELD_OUT = "heldout"  # the purpose of the coin, of an address alone, that holds pictures out
 DRAW = "caption"  # the purpose of the coin that draws one caption of a picture
+EXPECTED_UNIT = 2.0**-20  # expected sizes are summed as whole numbers of this
 WEIGHT_UNIT = 2.0**-20  # weights are summed as integers of this unit, so that their order does not matter
 
 

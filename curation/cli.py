@@ -43,9 +43,8 @@ MODULES = {
 }  # fmt: skip
 SUB_VERBS = {"diff": "curation.report.difference", "show": "curation.report.lookup"}  # of `curate metadata`
 DEDUP_PLAN = "curation.report.dedup_plan"  # `curate dedup plan`
-WITH = {
-    "dedup": ("neighbours", "dedup")
-}  # verbs that run the stage before theirs too, which is skipped where it is done
+# Verbs that run the stage before theirs too, which is skipped where it is done.
+WITH = {"dedup": ("neighbours", "dedup")}
 SELECT = "curation.spark.select"  # of `curate balance --manifest`: another selection of what is sealed
 MORE_HELP = {
     "metadata": "'curate metadata' is short for 'curate metadata build'. "
@@ -53,6 +52,8 @@ MORE_HELP = {
     "'curate metadata diff A B' says what two lists differ in; each has its own --help.",
     "dedup": "--holdout NAME=DIR names an evaluation set, of pictures or of descriptors, and may stand again. "
     "'curate dedup plan' says what the search costs before it begins; it has its own --help.",
+    "balance": "'curate balance --manifest FOLDER --out DIR' makes another selection of a sealed manifest, without a download; its "
+    "options are others: 'curate balance --manifest FOLDER --help'.",
 }
 
 

@@ -2,8 +2,8 @@
 
 DataComp (Gadre et al. 2023) names a sample by a uid of 128 bits, written as 32 hex digits, and a subset by the two halves of
 each, the higher first, in ascending order; its readers look uids up by bisection, so that the order matters. A `pair_id` is
-32 hex digits too: it is the uid here. DataComp's resharder takes the uid of a tar sample from the key `uid` of its JSON; a sample
-of our shards is a picture with several pairs, and has none: join by pair_id with the manifest instead.
+32 hex digits too: it is the uid here. DataComp's resharder takes the uid of a tar sample from the key `uid` of its JSON. A sample
+of our shards is a picture with several pairs: its uid is that of its first, and `curation.spark.datacomp` writes the subset of pictures.
 """
 
 import re

@@ -6,7 +6,6 @@ seed 42 is what Spark's `xxhash64` computes of a string.
 
 import hashlib
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 from urllib.parse import urlsplit, urlunsplit
@@ -15,6 +14,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
+
+from curation.text import nfc
 
 SPARK_XXHASH64_SEED = 42  # the fixed seed of Spark's xxhash64 expression
 TWO_TO_MINUS_53 = 2.0**-53  # 53 random bits fill a float64's mantissa
@@ -43,13 +44,13 @@ def pair_id(url: str, text: str) -> str:
 
     Raises UnicodeEncodeError for a lone surrogate: such a pair is dropped before it gets an id.
     """
-    key = f"v1\0{canonical_url(url)}\0{unicodedata.normalize('NFC', text)}"
+    key = f"v1\0{canonical_url(url)}\0{nfc(text)}"
     return hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def pair_ids(urls: pa.StringArray, texts: Sequence[str]) -> pa.StringArray:
     """Return the ids of pairs whose addresses are canonical already; `pair_id` is the oracle. Lengths are equal."""
-    normal = pa.array([unicodedata.normalize("NFC", text) for text in texts], pa.string())
+    normal = pa.array([nfc(text) for text in texts], pa.string())
     keys = pc.binary_join_element_wise("v1", urls, normal, "\0")
     ends = np.frombuffer(keys.buffers()[1], dtype=np.int32)[: len(keys) + 1].tolist()
     data = keys.buffers()[2].to_pybytes() if len(keys) else b""

@@ -23,9 +23,14 @@ def num_files(items: int, per_file: int) -> int:
     return max(1, -(-items // per_file))
 
 
+def shard_format(split: str) -> str:
+    """Return the names of a split's shards, relative to the manifest's folder, with `%05d` for the number."""
+    return f"{SHARDS}/{split}-%05d.tar"
+
+
 def shard_name(split: str, image_id: str, num_shards: int) -> str:
-    """Return the shard of a picture, relative to the manifest's folder; held-out pictures have shards of their own."""
-    return f"{SHARDS}/{split}-{bucket(image_id, num_shards):05d}.tar"
+    """Return the shard of a picture; held-out pictures have shards of their own."""
+    return shard_format(split) % bucket(image_id, num_shards)
 
 
 def write_manifest_file(folder: Path, index: int, rows: pa.Table) -> str:

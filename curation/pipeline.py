@@ -16,12 +16,13 @@ from pathlib import Path
 from typing import Any
 
 from curation.config import RunConfig
-from curation.errors import ConfigError, MissingExtraError, StageError
+from curation.errors import ConfigError, InputError, MissingExtraError, StageError
+from curation.extras import EXTRAS, missing
 from curation.stage import RECORD, Record, locate, read_record, write_atomically
 from metadata.plan import check_extra
 
 SUMMARY = "summary.json"
-EXTRAS = {"faiss": "cpu", "torch": "train", "tokenizers": "train", "matplotlib": "report", "jinja2": "report"}
+REPORT = "report"  # the stage that only shows what is there
 OWN_PROGRESS = {"download", "metadata"}  # they show their own: in addresses, and only where Spark works
 
 
@@ -61,6 +62,7 @@ STAGES: dict[str, Stage] = {
 def run_one(config: RunConfig, name: str) -> Record:
     """Run a stage by its name. Raises MissingExtraError that says what to install where a library is missing."""
     config = absolute(config)
+    _require_run(config, name)
     module, _, function = STAGES[name].path.partition(":")
     try:
         run: Callable[[RunConfig], Record] = getattr(import_module(module), function)
@@ -70,6 +72,15 @@ def run_one(config: RunConfig, name: str) -> Record:
         raise _missing(name, error.name) from error
     with _alone(config.run.path), _progress(name):
         return run(config)
+
+
+def _require_run(config: RunConfig, name: str) -> None:
+    """Raise InputError where the report is asked of a path that holds nothing to report on, before anything is made there."""
+    if name == REPORT and not finished(config).keys() - {REPORT}:
+        place = "holds no finished stage of a run" if config.run.path.is_dir() else "is not there"
+        raise InputError(
+            f"{config.run.path} {place}; give the run's directory, the one that holds extract/ and the others"
+        )
 
 
 def absolute(config: RunConfig) -> RunConfig:
@@ -110,11 +121,7 @@ def check_extras(until: str | None) -> None:
 
 
 def _missing(stage: str, module: str) -> MissingExtraError:
-    extra = EXTRAS[module]
-    return MissingExtraError(
-        f"stage {stage!r} needs {module!r}, which the extra [{extra}] installs: pip install 'bicurate[{extra}]', or "
-        f"pip install '.[{extra}]' in a checkout; --until ends a run before that stage"
-    )
+    return missing(f"stage {stage!r}", module, more="--until ends a run before that stage")
 
 
 def _progress(name: str) -> AbstractContextManager[None]:

@@ -14,6 +14,7 @@ from curation.config import RunConfig, RunSection
 from curation.config_balance import BalanceSection
 from curation.errors import ConfigError, InputError
 from curation.manifest import MANIFEST
+from curation.shards import UID_SINCE
 from curation.stage import BEGUN, RECORD, Record, file_sha256, locate, read_record
 
 DRAWN = "drawn_with"  # the note in a manifest's record
@@ -31,6 +32,8 @@ class Sealed:
     """Languages of its run, in their order; none where they are not known."""
     drawn: dict[str, Any]
     """What it was drawn with, see `drawn_with`; empty where that is not known."""
+    has_uids: bool | None = None
+    """Samples of its shards have a uid, see `curation.shards`; None where that is not known."""
 
     @property
     def section(self) -> BalanceSection | None:
@@ -65,9 +68,10 @@ def open_sealed(folder: Path) -> Sealed:
     if (folder / RECORD).is_file():
         record = read_record(folder)
         languages = tuple(record.data["config"].get("run.languages", ()))
-        return Sealed(
-            folder, record.digest, languages, record.notes.get(DRAWN) or _of_its_run(folder, record)
-        )
+        drawn = record.notes.get(DRAWN) or _of_its_run(folder, record)
+        version = record.data.get("version")
+        has_uids = version >= UID_SINCE if isinstance(version, int) else None
+        return Sealed(folder, record.digest, languages, drawn, has_uids)
     if (folder / BEGUN).is_file():
         raise InputError(f"{folder} holds a manifest that is not finished; run 'curate manifest' again")
     files = (

@@ -1,7 +1,8 @@
 """Tar shards that are the same bytes whenever they hold the same pictures. Used by step "manifest".
 
 Members are sorted and named by image_id: the picture's bytes untouched, then `.json`, then `.txt` (one caption), as
-webdataset's and open_clip's readers expect. Times and owners are fixed.
+webdataset's and open_clip's readers expect. Times and owners are fixed. The JSON's `uid` is the pair_id of that one caption: what
+DataComp's resharder knows a sample by.
 """
 
 import hashlib
@@ -18,6 +19,7 @@ EXTENSIONS = {
     "image/jpeg": "jpg", "image/png": "png", "image/webp": "webp", "image/gif": "gif", "image/bmp": "bmp",
     "image/tiff": "tiff", "image/x-icon": "ico", "image/avif": "avif",
 }  # fmt: skip
+UID_SINCE = 2  # version of step "manifest" from which on a sample's JSON has a uid
 BLOCK = 512  # bytes; a member's header, and what its data is padded to
 
 
@@ -96,16 +98,21 @@ class _Hashing:
         self.size += len(data)
 
 
-def sealed(sample: Sample, body: bytes) -> bytes:
-    """Return what a shard holds of a sample: its members one after the other, the first one's header first."""
-    return b"".join(_member(name, data) for name, data in _members(sample, body))
+def sealed(sample: Sample, body: bytes, *, version: int = UID_SINCE) -> bytes:
+    """Return what a shard holds of a sample: its members one after the other, the first one's header first.
+
+    version: of step "manifest", as which the shard was sealed.
+    """
+    return b"".join(_member(name, data) for name, data in _members(sample, body, version))
 
 
-def _members(sample: Sample, body: bytes) -> Iterator[tuple[str, bytes]]:
+def _members(sample: Sample, body: bytes, version: int) -> Iterator[tuple[str, bytes]]:
     first = sample.captions[0]["text"] if sample.captions else ""
-    described = {
+    described: dict[str, object] = {
         "image_id": sample.image_id, "width": sample.width, "height": sample.height, "captions": list(sample.captions),
     }  # fmt: skip
+    if version >= UID_SINCE and sample.captions:
+        described["uid"] = sample.captions[0]["pair_id"]
     yield f"{sample.image_id}.{extension(sample.mime)}", body
     yield f"{sample.image_id}.json", json.dumps(described, ensure_ascii=False, sort_keys=True).encode()
     yield f"{sample.image_id}.txt", str(first).encode()

@@ -5,7 +5,6 @@ Given lists (Parquet with columns lang, entry and, where there are, source and s
 """
 
 import hashlib
-import unicodedata
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ import pyarrow.parquet as pq
 from curation.errors import InputError, Reason
 from curation.schemas import ROW_GROUP_ROWS, SCHEMA_VERSION, TABLES
 from curation.stage import OpenStage, Record, StageSpec, Tally, file_sha256
+from curation.text import nfc
 
 SPEC = StageSpec(name="metadata", section="metadata", version=1, run_keys=("languages",))
 UNIT = "entries"
@@ -84,7 +84,7 @@ def freeze(entries: Iterable[Entry], languages: Sequence[str], tally: Tally) -> 
         if given.lang not in lists:
             tally.drop(UNIT, Reason.OTHER_LANGUAGE)
             continue
-        text = unicodedata.normalize("NFC", given.entry)
+        text = nfc(given.entry)
         reason = why_not(text)
         first = lists[given.lang].get(text)
         if reason:

@@ -11,7 +11,8 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-from curation.errors import InputError, MissingExtraError
+from curation.errors import InputError
+from curation.extras import missing
 
 NOUNS = frozenset({"NNG", "NNP"})
 # One syllable that is a particle, an ending or a pronoun too is found nearly everywhere, and means it nearly nowhere.
@@ -30,7 +31,7 @@ def _listed(*, whole: bool) -> dict[str, frozenset[str]]:
     try:
         from kiwipiepy import Kiwi
     except ImportError as error:
-        raise MissingExtraError("Korean nouns need Kiwi: pip install 'bicurate[metadata]'") from error
+        raise missing("telling Korean nouns", "kiwipiepy") from error
     kiwi = Kiwi(load_default_dict=whole, load_multi_dict=False, load_typo_dict=False)
     found: dict[str, set[str]] = {}
     number = 0

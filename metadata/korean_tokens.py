@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from curation.errors import MissingExtraError
+from curation.extras import missing
 
 MAX_PIECE = 2_000  # characters that Kiwi sees at once; its time is linear in them
 MAX_WORD = (
@@ -88,9 +88,7 @@ def load_kiwi() -> Any:
     try:
         from kiwipiepy import Kiwi
     except ImportError as error:
-        raise MissingExtraError(
-            "Korean words are found by Kiwi: install it with pip install 'bicurate[metadata]'"
-        ) from error
+        raise missing("finding Korean words", "kiwipiepy") from error
     return Kiwi(num_workers=1, load_multi_dict=False)
 
 

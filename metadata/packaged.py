@@ -24,7 +24,8 @@ from importlib import metadata as distributions
 from pathlib import Path
 from typing import Any
 
-from curation.errors import InputError, MissingExtraError, Reason
+from curation.errors import InputError, Reason
+from curation.extras import missing
 from curation.stage import Tally
 from metadata.entries import Entry
 from metadata.korean_nouns import dictionary_nouns, is_noun, model_nouns
@@ -115,7 +116,7 @@ def _read_wordfreq(path: Path, lang: str, tally: Tally) -> Iterator[Entry]:
     try:
         import msgpack
     except ImportError as error:
-        raise MissingExtraError("wordfreq's lists need msgpack: pip install 'bicurate[metadata]'") from error
+        raise missing("reading wordfreq's lists", "msgpack") from error
     bins = msgpack.unpackb(gzip.decompress(path.read_bytes()), raw=False)[1:]
     if lang == "ko":
         fits = is_noun

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.config_metadata import DEFAULT_LISTS, MetadataSection
-from curation.errors import ConfigError, MissingExtraError
+from curation.errors import ConfigError
+from curation.extras import missing
 
-EXTRA = "metadata"
 PACKAGE = "package:"  # begins the name of a source inside an installed package
 MODEL = "kiwipiepy_model"
 # Of another version another list may come. msgpack and wn only hand over what a file holds, and the file's hash is kept.
@@ -58,10 +58,7 @@ def check_extra(section: MetadataSection, languages: Sequence[str]) -> None:
     """Raise MissingExtraError, before any work, where a library that the build needs is not installed."""
     for module, key in needed(section, languages).items():
         if module not in sys.modules and find_spec(module) is None:
-            raise MissingExtraError(
-                f"{key} needs {module!r}, which the extra [{EXTRA}] installs: pip install 'bicurate[{EXTRA}]', "
-                f"or pip install '.[{EXTRA}]' in a checkout"
-            )
+            raise missing(key, module)
 
 
 def check_sources(section: MetadataSection, languages: Sequence[str]) -> None:

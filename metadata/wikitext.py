@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from curation.errors import MissingExtraError
+from curation.extras import missing
 
 MAX_WIKITEXT = 4 << 20  # characters
 PIECE = 2_000  # characters that the parser gets at a time
@@ -242,7 +242,5 @@ def _library() -> Any:
     try:
         import mwparserfromhell
     except ImportError as error:
-        raise MissingExtraError(
-            "reading wikitext needs the package mwparserfromhell: pip install 'bicurate[metadata]'"
-        ) from error
+        raise missing("reading wikitext", "mwparserfromhell") from error
     return mwparserfromhell

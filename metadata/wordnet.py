@@ -19,7 +19,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from curation.errors import ConfigError, InputError, MissingExtraError, Reason
+from curation.errors import ConfigError, InputError, Reason
+from curation.extras import missing
 from curation.stage import Tally
 from metadata.entries import Entry
 from metadata.streams import expand, open_source, read_lines, read_pieces
@@ -160,9 +161,7 @@ def _lexicons(path: str, lang: str) -> list[dict[str, Any]]:
     try:
         import wn.lmf
     except ImportError as error:
-        raise MissingExtraError(
-            "reading WN-LMF needs the package wn: pip install 'bicurate[metadata]'"
-        ) from error
+        raise missing("reading WN-LMF", "wn") from error
     with _local_copy(path) as file:
         try:
             lexicons: list[Any] = list(wn.lmf.load(file, progress_handler=None)["lexicons"])

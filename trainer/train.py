@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.config import RunConfig
-from curation.errors import MissingExtraError, Reason, StageError
+from curation.errors import Reason, StageError
+from curation.extras import missing
 from curation.removal_files import load_removals
 from curation.removals import NO_REMOVALS
 from curation.stage import (
@@ -51,9 +52,9 @@ PUBLISHED = ("final.pt", "tokenizer.json", "tokenizer_config.json", "open_clip_c
 
 def require_extra() -> None:
     """Raise MissingExtraError where torch or tokenizers is not installed."""
-    missing = [name for name in ("torch", "tokenizers") if find_spec(name) is None]
-    if missing:
-        raise MissingExtraError(f"training needs {' and '.join(missing)}: pip install 'bicurate[train]'")
+    lacking = [name for name in ("torch", "tokenizers") if find_spec(name) is None]
+    if lacking:
+        raise missing("training", *lacking)
 
 
 def run(config: RunConfig) -> Record:

@@ -1,7 +1,6 @@
 """Which pairs of a run a person means: by id, by the first digits of one, by address, by a picture's hash, or by text."""
 
 import re
-import unicodedata
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +11,7 @@ import pyarrow.dataset as pads
 
 from curation.audit.files import RunFiles, among
 from curation.ids import canonical_url
+from curation.text import nfc
 
 _ID = re.compile("[0-9a-f]{32}")
 _ID_START = re.compile("[0-9a-f]{8,31}")
@@ -74,7 +74,7 @@ def _readings(files: RunFiles, asked: str) -> list[tuple[str, pc.Expression]]:
             found.append(("address", pc.field("url") == canonical_url(asked)))
     if _ID_START.fullmatch(asked):
         found.append(("start of the pair_id", _between(asked)))
-    texts = sorted({asked, unicodedata.normalize("NFC", asked)})
+    texts = sorted({asked, nfc(asked)})
     return [*found, ("text", among("text", texts))]
 
 

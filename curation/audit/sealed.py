@@ -20,7 +20,7 @@ from curation.balance import Survivors, decide
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.domains import hosts_of
 from curation.ids import coins, image_id
-from curation.shards import BLOCK, EXTENSIONS, Sample, sealed
+from curation.shards import BLOCK, EXTENSIONS, UID_SINCE, Sample, sealed
 
 MAX_DECIDED = 20_000_000  # survivors whose caps are derived again in memory
 _COLUMNS = ("pair_id", "lang", "caption", "image_id", "width", "height", "shard", "offset", "size")
@@ -40,7 +40,7 @@ def check_shards(files: RunFiles, found: Findings, *, share: float, seed: int) -
         with found.guarded(where), (record.path / shard).open("rb") as file:
             before = len(found.faults)
             for rows in pictures.values():
-                _check_picture(file, where, rows, found)
+                _check_picture(file, where, rows, found, version=record.data.get("version", UID_SINCE))
             if shard in damaged and len(found.faults) == before:
                 found.fault(
                     where, "every picture in it is whole: what was changed lies between or after them"
@@ -62,7 +62,9 @@ def _drawn(
     return drawn
 
 
-def _check_picture(file: BinaryIO, where: str, rows: list[dict[str, Any]], found: Findings) -> None:
+def _check_picture(
+    file: BinaryIO, where: str, rows: list[dict[str, Any]], found: Findings, *, version: int
+) -> None:
     """Compare what a shard holds of a picture with what its rows give when they are sealed again."""
     first = rows[0]
     key, offset = first["image_id"], first["offset"]
@@ -80,7 +82,7 @@ def _check_picture(file: BinaryIO, where: str, rows: list[dict[str, Any]], found
         tuple({"pair_id": row["pair_id"], "lang": row["lang"], "text": row["caption"]} for row in captions),
         first["width"], first["height"],
     )  # fmt: skip
-    wanted = sealed(sample, body)
+    wanted = sealed(sample, body, version=version)
     file.seek(offset - BLOCK)
     held = file.read(len(wanted))
     if held != wanted:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from curation.errors import MissingExtraError
+from curation.extras import missing
 from curation.report.card_words import LIMITS, NAMES, SOURCES, STEPS, WORDINGS
 from curation.report.facts import number
 from curation.report.publication import Publication
@@ -96,7 +96,7 @@ def _environment() -> Any:
     try:
         import jinja2
     except ModuleNotFoundError as error:
-        raise MissingExtraError("the data card needs jinja2: pip install 'bicurate[report]'") from error
+        raise missing("the data card", "jinja2") from error
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("curation.report", "templates"), autoescape=False, undefined=jinja2.StrictUndefined,  # noqa: S701 - Markdown; `line` escapes
         trim_blocks=True, lstrip_blocks=True,

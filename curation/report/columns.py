@@ -61,7 +61,7 @@ A sealed set is the folder `RUN/manifest/`:
 ```
 manifest.parquet/00000.parquet, ...     the manifest, row groups of {ROW_GROUP_ROWS:,} rows
 shards/train-00000.tar, ...             pictures to train on: for each IMAGE_ID.jpg (or .png, ...: the bytes as they were fetched),
-shards/heldout-00000.tar, ...           IMAGE_ID.json (all captions) and IMAGE_ID.txt (the first of them)
+shards/heldout-00000.tar, ...           IMAGE_ID.json (all captions; `uid`, the first one's pair_id) and IMAGE_ID.txt (the first one)
 shards/sizes.json                       pictures a shard
 removed/                                what a removal list kept out, where one was given
 _stage.json                             the record: configuration, SHA-256 of every file, counts by reason, versions
@@ -92,6 +92,18 @@ def picture(row):  # the bytes of one picture, without a tar reader
 
 A tar holds every picture once, whatever is selected: filter by the manifest, or take `selected` of the captions in `.json` by their
 `pair_id`. Where no cap was set, `coin < keep_prob` and `split = 'train'` is the rule of `selected`.
+
+DataComp's resharder writes a selection as shards of their own, from these as they are:
+
+```
+curate balance --manifest RUN/manifest --out SELECTION --datacomp
+python resharder.py -i RUN/manifest/shards -o NEW -s SELECTION/datacomp-pictures.npy --shard-format 'train-{{:05d}}.tar'
+```
+
+`datacomp-pictures.npy` names every picture with a selected caption by its sample's `uid`. A copied sample is whole: its `.txt` is the
+first caption, selected or not, and its `.json` has all of them, so that a picture with a caption that the removal list names stays out
+until `curate manifest` has sealed it anew. `datacomp.npy` names the selected pairs by `pair_id`: given to the resharder it copies only
+the pictures whose `.txt` is a selected caption. Of several manifests each has a file of its own, `datacomp-pictures-1.npy` and so on.
 """  # noqa: S608 - a document
 _KINDS = {
     pa.string(): "text", pa.int32(): "int32", pa.int64(): "int64", pa.float64(): "float64", pa.bool_(): "boolean",

@@ -41,10 +41,10 @@ def add_bounded(held: Counts, batch: Mapping[str, int], limit: int = SUMMARY) ->
 def _matched(records: Mapping[str, Record]) -> Iterator[Counts]:
     """Yield host counts of the matches, in half pairs: a mixed text has two rows."""
     for batch in batches(records["match"].path / "matches", ["url", "mixed"]):
-        mixed = batch.column("mixed")
-        rows = (batch.filter(pc.invert(mixed)), 2), (batch.filter(mixed), 1)
-        for part, weight in rows:
-            yield {name: weight * count for name, count in _hosts(part).items()}
+        once = _hosts(
+            batch.filter(batch.column("mixed"))
+        )  # few: the many addresses of the others are not copied
+        yield {name: 2 * count - once.get(name, 0) for name, count in _hosts(batch).items()}
 
 
 def _selected(records: Mapping[str, Record]) -> Iterator[Counts]:
@@ -60,7 +60,8 @@ def _hosts(batch: pa.RecordBatch) -> Counts:
     places = pc.extract_regex(urls, BEGINNING).field("place")
     other = pc.fill_null(pc.equal(places, ""), fill_value=True)  # not of that form: as it is
     found: Counts = {}
-    for texts in (places.filter(pc.invert(other)), urls.filter(other)):
+    some = bool(pc.any(other).as_py())
+    for texts in (places.filter(pc.invert(other)), urls.filter(other)) if some else (places,):
         counted = pc.value_counts(texts)
         names = hosts_of(counted.field("values")).to_pylist()
         for name, count in zip(names, counted.field("counts").to_pylist(), strict=True):

@@ -11,7 +11,7 @@ from typing import Any
 from curation import pipeline
 from curation.canonical import sha256_json
 from curation.config import RunConfig
-from curation.errors import MissingExtraError
+from curation.extras import missing
 from curation.removal_files import load_removals
 from curation.removals import Removals
 from curation.report import facts, publish
@@ -69,7 +69,7 @@ def _template() -> Any:
     try:
         import jinja2
     except ModuleNotFoundError as error:
-        raise MissingExtraError("the report needs jinja2: pip install 'bicurate[report]'") from error
+        raise missing("the report", "jinja2") from error
     loader = jinja2.PackageLoader("curation.report", "templates")
     environment = jinja2.Environment(
         loader=loader, autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True

@@ -11,6 +11,7 @@ import pyarrow.compute as pc
 from curation.report.scan import batches, rows_by, rows_of, short_ids
 from curation.stage import Record
 
+WANTED = "pairs wanted by the balance"
 HELD_IDS = 4_000_000  # of wanted pairs, eight bytes each; above it a part of them, by the id, which is a hash
 
 
@@ -54,7 +55,13 @@ def matched_rows(match: Record, languages: Sequence[str]) -> dict[str, int]:
 
 
 def _wanted(match: Record, balance: Record, languages: Sequence[str]) -> Step:
-    """Return the wanted pairs by language, which stands in matches alone: both are read for the same ids."""
+    """Return the wanted pairs by language, as the stage noted them.
+
+    Records from before that note: the language stands in matches alone, both tables are read for the same ids.
+    """
+    noted = balance.notes.get("wanted_texts")
+    if noted is not None:
+        return Step(WANTED, {lang: noted.get(lang, 0) for lang in languages})
     part = min(1.0, HELD_IDS / max(1, rows_of(balance.path / "wanted")))
     bound = np.uint64(min(int(part * 2.0**64), 2**64 - 1))
     empty = np.empty(0, dtype=np.uint64)
@@ -68,7 +75,7 @@ def _wanted(match: Record, balance: Record, languages: Sequence[str]) -> Step:
         for item in pc.value_counts(batch.column("lang").filter(known)).to_pylist():
             if item["values"] in rows:
                 rows[item["values"]] += item["counts"]
-    return Step("pairs wanted by the balance", rows, part)
+    return Step(WANTED, rows, part)
 
 
 def _below(batch: Any, bound: np.uint64) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.bool_]]:

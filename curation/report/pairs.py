@@ -30,9 +30,8 @@ class Matches:
     total: int = 0
     """Matches of all texts."""
 
-    def add(self, ids: pa.ListArray) -> None:
-        """Add texts, each with the list of its entries."""
-        lengths = pc.list_value_length(ids).to_numpy(zero_copy_only=False)
+    def add(self, lengths: Ints) -> None:
+        """Add texts by their numbers of matches, int64 (N,)."""
         self.texts += np.bincount(np.minimum(lengths, MOST), minlength=MOST + 1)
         self.total += int(lengths.sum())
 
@@ -76,8 +75,10 @@ def matches_a_text(records: Mapping[str, Record], languages: Sequence[str]) -> d
 
 
 def _add(found: Mapping[str, Matches], batch: pa.RecordBatch, name: str, ids: str) -> None:
+    lengths = pc.fill_null(pc.list_value_length(batch.column(ids)), 0).to_numpy().astype(np.int64)
     for lang, matches in found.items():
-        matches.add(batch.filter(pc.equal(batch.column(name), lang)).column(ids))
+        own = pc.fill_null(pc.equal(batch.column(name), lang), fill_value=False)
+        matches.add(lengths[own.to_numpy(zero_copy_only=False)])
 
 
 @dataclass
@@ -112,7 +113,8 @@ def wanted_chances(balance: Record) -> Chances:
     """
     found = Chances(estimated=True)
     for batch in batches(balance.path / "wanted", ["keep_prob", "held_out"]):
-        chances = batch.filter(pc.invert(batch.column("held_out"))).column("keep_prob").to_numpy()
+        out = batch.column("held_out").to_numpy(zero_copy_only=False)
+        chances = batch.column("keep_prob").to_numpy()[~out]
         found.kept += _bars(chances)
         found.lost += _bars(chances, 1 / chances - 1)
         found.variance += float((1 - chances).sum())

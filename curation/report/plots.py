@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from curation.errors import MissingExtraError
+from curation.extras import missing
 from curation.report import fonts
 from curation.report.scan import Ints
 
@@ -42,9 +42,7 @@ def new_axes() -> Any:
         import matplotlib as mpl
         from matplotlib.figure import Figure
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "the report's curves need matplotlib: pip install 'bicurate[report]'"
-        ) from error
+        raise missing("drawing the report's curves", "matplotlib") from error
     with mpl.rc_context(STYLE):
         figure = Figure(figsize=(WIDTH, HEIGHT))
         figure.subplots_adjust(**MARGINS)

@@ -1,6 +1,7 @@
 """What the page shows, gathered a section at a time: each function returns what one template reads. Writes nothing."""
 
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from curation import pipeline
@@ -46,6 +47,18 @@ def gather(
     config: RunConfig, records: Records, other: Record | None, removals: Removals = NO_REMOVALS
 ) -> dict[str, Any]:
     """Return the template's variables. other: the evaluation of a run to compare with. removals: what must not be shown."""
+    with ThreadPoolExecutor(
+        1
+    ) as pool:  # the one long scan runs beside the others: Arrow works outside of Python's lock
+        hosts = pool.submit(domains.domains, records, DOMAINS)
+        found = _gathered(config, records, other, removals)
+        return found | {"domains": hosts.result()}
+
+
+def _gathered(
+    config: RunConfig, records: Records, other: Record | None, removals: Removals
+) -> dict[str, Any]:
+    """Return all but the domains."""
     langs = config.run.languages
     counts = entry_counts(records, langs)
     by_language = _languages(config, records)
@@ -55,7 +68,7 @@ def gather(
         "entries": [_entries_of(config, records["metadata"], each) for each in counts.values()],
         "hangul_font": fonts.hangul_font() if counts else None,
         "matches": _matches(config, records), "chances": _chances(records),
-        "domains": domains.domains(records, DOMAINS), "sizes": sizes.sizes(records),
+        "sizes": sizes.sizes(records),
         "duplicates": _duplicates(config, records, removals), "training": _training(config, records, other),
         "sources": _sources(config, records),
     }  # fmt: skip

@@ -1,4 +1,7 @@
-"""`curate why PAIR_ID|URL|TEXT`: the life of one pair through every stage of a run, with the numbers that decided. Writes nothing."""
+"""`curate why PAIR_ID|URL|TEXT`: the life of one pair through every stage of a run, with the numbers that decided. Writes nothing.
+
+Of a pair that a removal list names, ids and decisions are told, and neither its text nor its address.
+"""
 
 import json
 import re
@@ -16,8 +19,21 @@ from curation.audit.files import RunFiles
 from curation.audit.find import Pair, find_dropped, find_pairs
 from curation.audit.life import LEFT, NOT_RUN, Life, Step, life_of
 from curation.config import RunConfig
+from curation.removal_files import load_removals
+from curation.removals import Removals
+from curation.report.gone import WITHHELD
 from curation.report.lists import line, new_table, number_text, quoted
 from curation.report.visible import visible
+from curation.report.why_removed import (
+    SEAL,
+    Named,
+    concealed,
+    concealed_row,
+    held_in,
+    kept_out,
+    named_by,
+    verdict_of,
+)
 from curation.runfile import load
 
 NOT_FOUND = 1
@@ -36,6 +52,8 @@ class WhyOptions:
     """The run; the configuration's where it is not set."""
     config: Path | None = None
     """The run's TOML file."""
+    removals: tuple[str, ...] = ()
+    """Files of what must not be shown, as run.removals; the configuration's where they are not set."""
     limit: int = 10
     """Pairs that are listed at the most, where several are meant."""
     json: bool = False
@@ -49,22 +67,42 @@ def main(args: Sequence[str], console: Console) -> int:
     config = load(options.config) if options.config else RunConfig()
     files = RunFiles(options.path or config.run.path)
     files.require_readable()
+    removals = load_removals(options.removals or config.run.removals)
     pairs, how = find_pairs(files, options.asked, options.limit + 1)
     if len(pairs) == 1:
-        return _show_life(life_of(files, pairs[0]), console, as_json=options.json)
+        return _show_life(*_told(files, pairs[0], removals), console, as_json=options.json)
     if pairs:
-        return _show_list(files, pairs, how, options, console)
-    return _show_nothing(files, options, console)
+        told = [_told(files, pair, removals) for pair in pairs[: options.limit]]
+        return _show_list(told, how, options, console, more=len(pairs) > options.limit)
+    return _show_nothing(files, options, console, removals)
 
 
-def _show_life(life: Life, console: Console, *, as_json: bool) -> int:
+def _told(files: RunFiles, pair: Pair, removals: Removals) -> tuple[Life, list[Named]]:
+    """Return what may be told of a pair, and who asked for it to be gone."""
+    life, named = life_of(files, pair), named_by(files, pair, removals)
+    return concealed(life) if named else life, named
+
+
+def _head(life: Life, named: list[Named]) -> dict[str, Any]:
+    """Return what JSON says of a pair; `removed` is empty where it may be shown."""
+    return asdict(life.pair) | {
+        "verdict": verdict_of(life, named),
+        "removed": [asdict(item) for item in named],
+    }
+
+
+def _show_life(life: Life, named: list[Named], console: Console, *, as_json: bool) -> int:
+    held = {"held_in": held_in(life)} if named else {}
     if as_json:
-        steps = [asdict(step) for step in life.steps]
-        print(json.dumps(asdict(life.pair) | {"verdict": life.verdict, "steps": steps}, ensure_ascii=False))
+        steps = {"steps": [asdict(step) for step in life.steps]}
+        print(json.dumps(_head(life, named) | held | steps, ensure_ascii=False))
         return 0
-    line(console, f"[bold]{life.pair.pair_id}[/bold]  {escape(life.verdict)}")
+    line(console, f"[bold]{life.pair.pair_id}[/bold]  {escape(verdict_of(life, named))}", wrap=bool(named))
     for name in ("url", "text"):
         line(console, f"  [dim]{name}[/dim]  {_shown(getattr(life.pair, name))}", wrap=True)
+    for stages in held.values():
+        told = f"  [dim]its text or address still stands in the tables of[/dim] {', '.join(stages)}"
+        line(console, told, wrap=True)
     for step in life.steps:
         _print_step(step, console)
     return 0
@@ -119,43 +157,53 @@ def _entry_table(entries: Sequence[Mapping[str, Any]]) -> Table:
     table = new_table(*heads, right=tuple(heads[2:]))
     for item in entries:
         shown = [f"{item[name]:.4g}" if name == "entry_prob" else number_text(item[name]) for name in numbers]
-        table.add_row(item["lang"], escape(quoted(item["entry"])), *shown)
+        name = item["entry"]
+        text = f"{name} {item['entry_id']}" if name == WITHHELD else quoted(name)
+        table.add_row(item["lang"], escape(text), *shown)
     return table
 
 
-def _show_list(files: RunFiles, pairs: list[Pair], how: str, options: WhyOptions, console: Console) -> int:
-    more, listed = len(pairs) > options.limit, pairs[: options.limit]
-    rows = [(pair, life_of(files, pair).verdict) for pair in listed]
+def _show_list(
+    told: list[tuple[Life, list[Named]]], how: str, options: WhyOptions, console: Console, *, more: bool
+) -> int:
     if options.json:
-        shown = [asdict(pair) | {"verdict": verdict} for pair, verdict in rows]
+        pairs = [_head(life, named) for life, named in told]
         print(
-            json.dumps({"asked": options.asked, "by": how, "more": more, "pairs": shown}, ensure_ascii=False)
+            json.dumps({"asked": options.asked, "by": how, "more": more, "pairs": pairs}, ensure_ascii=False)
         )
         return 0
-    number = f"more than {options.limit}" if more else str(len(listed))
+    number = f"more than {options.limit}" if more else str(len(told))
     line(console, f"{number} pairs by {how}; ask for one by its id:\n")
-    for pair, verdict in rows:
-        line(console, f"[bold]{pair.pair_id}[/bold]  {escape(verdict)}", wrap=True)
+    for life, named in told:
+        pair = life.pair
+        line(console, f"[bold]{pair.pair_id}[/bold]  {escape(verdict_of(life, named))}", wrap=True)
         line(console, f"  {escape(visible(pair.text, LIST_CHARS))}", wrap=True)
         line(console, f"  [dim]{escape(visible(pair.url, LIST_CHARS))}[/dim]", wrap=True)
     return 0
 
 
-def _show_nothing(files: RunFiles, options: WhyOptions, console: Console) -> int:
-    dropped = find_dropped(files, options.asked, options.limit)
+def _show_nothing(files: RunFiles, options: WhyOptions, console: Console, removals: Removals) -> int:
+    dropped = [
+        concealed_row(row) if removals.rule_of_url(row["url"] or "") else row
+        for row in find_dropped(files, options.asked, options.limit)
+    ]
+    gone = kept_out(files, options.asked)
     if options.json:
-        print(json.dumps({"asked": options.asked, "pairs": [], "dropped": dropped}, ensure_ascii=False))
+        told = {"asked": options.asked, "pairs": [], "dropped": dropped, "removed": gone}
+        print(json.dumps(told, ensure_ascii=False))
         return NOT_FOUND
     line(
         console,
         f"no pair of {escape(str(files.path))} is meant by {escape(visible(options.asked, LIST_CHARS))}",
     )
+    for row in gone[: options.limit]:
+        line(console, f"\n[bold]{row['pair_id']}[/bold]  removed by {SEAL} ({row['rule']})", wrap=True)
     for row in dropped:
         line(console, f"\n[bold]extract[/bold]  [yellow]left: {escape(row.pop('reason'))}[/yellow]")
         for name, value in row.items():
             if value:
                 line(console, f"  [dim]{name}[/dim]  {_shown(value)}", wrap=True)
-    if not dropped and not files.setting("extract", "keep_dropped"):
+    if not dropped and not gone and not files.setting("extract", "keep_dropped"):
         hint = "what extract dropped is kept only with extract.keep_dropped; its reasons stand in the run's summary"
         line(console, f"[dim]{hint}[/dim]", wrap=True)
     return NOT_FOUND

@@ -9,23 +9,25 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
-from curation.balance import COIN, Thresholds, entry_prob, thresholds
+from curation.balance import EXPECTED_UNIT, Thresholds, entry_prob, thresholds
 from curation.config import RunConfig
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.errors import Reason
+from curation.parts import Written, write_part
 from curation.schemas import TABLES
-from curation.spark import columns
 from curation.spark.batches import plain
 from curation.spark.budget import within_budget
-from curation.spark.chances import EXPECTED_UNIT, pair_probs
+from curation.spark.chances import pair_probs
 from curation.spark.count import held_out, load_counts
+from curation.spark.parts import map_parts
 from curation.spark.session import get_session
 from curation.spark.settle import drawn, settle
 from curation.spark.stage import adopt, read_table, write_counted
 from curation.stage import OpenStage, Record, StageSpec, Tally, run_stage
+from curation.wanted import COLUMNS, TEXTS, Toss, from_bytes, to_bytes
 
 Reals = npt.NDArray[np.float64]
 SPEC = StageSpec(
@@ -78,33 +80,47 @@ def _want(stage: OpenStage) -> None:
     run, section = stage.config.run, stage.config.balance
     spark = get_session(stage.config.spark)
     counts = load_counts(str(stage.input("count")), weighted=False)
-    matches = read_table(spark, stage.input("match"), "matches")
-    rows = matches.where(~held_out(F.col("url"), run))
+    rows = read_table(spark, stage.input("match"), "matches").where(~held_out(F.col("url"), run))
     probs = _probs(stage, rows, counts, section, seed=run.seed, margin=section.margin)
-    coin = columns.coin(F.col("pair_id"), run.seed, COIN)
-    pairs = pair_probs(matches, probs, ("url",)).withColumns(
-        {"held_out": held_out(F.col("url"), run), "coin": coin}
-    )
-    schema = plain(TABLES["wanted"])
-
-    def toss(batches: Iterator[pa.RecordBatch], tally: Tally) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            out = batch.column("held_out").to_numpy(zero_copy_only=False)
-            # A held-out picture is fetched whatever it shows: what a model is asked must not depend on the curation.
-            prob = np.where(out, 1.0, batch.column("prob").to_numpy())
-            wanted = batch.column("coin").to_numpy() < prob
-            _tally_by_language(tally, batch, {"expected": prob / EXPECTED_UNIT, "wanted": wanted}, ~out)
-            tally.add("held_out", int(out.sum()))
-            tally.keep("pairs", int(wanted.sum()))
-            tally.drop("pairs", Reason.BALANCED_OUT, int((~wanted).sum()))
-            row = [pa.array(prob) if name == "keep_prob" else batch.column(name) for name in schema.names]
-            yield pa.RecordBatch.from_arrays(row, schema=schema).filter(pa.array(wanted))
-
-    _, tally = write_counted(pairs, toss, stage, "wanted", sort_by=["pair_id"])
-    adopt(stage, "wanted", spark)
+    tally = _toss(stage, Toss(probs, seed=run.seed, heldout_share=run.heldout_share), spark)
     stage.add(tally.of("pairs"))
     _note_sizes(stage, tally, ("expected", "wanted"))
     stage.notes["held_out_pairs"] = tally.sums.get("held_out", 0)
+    stage.notes["wanted_texts"] = {lang: tally.sums.get(f"{TEXTS}/{lang}", 0) for lang in run.languages}
+
+
+_TOLD = pa.schema([
+    pa.field("rows", pa.int64(), nullable=False), pa.field("digest", pa.string(), nullable=False),
+    pa.field("tally", pa.string(), nullable=False), pa.field("alone", pa.binary(), nullable=False),
+])  # fmt: skip
+
+
+def _toss(stage: OpenStage, toss: Toss, spark: SparkSession) -> Tally:
+    """Write the table wanted, a file a part of matches, and note it; return the tally."""
+    folder = stage.path / "wanted"
+    folder.mkdir()
+
+    def want(number: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+        tally, alone = Tally(), list[pa.RecordBatch]()
+        written = write_part(toss.wanted(batches, tally, alone), folder, number, "wanted")
+        told = {
+            "rows": written.rows, "digest": str(written.digest), "tally": tally.to_json(), "alone": to_bytes(alone),
+        }  # fmt: skip
+        yield pa.RecordBatch.from_pylist([told], schema=_TOLD)
+
+    told = map_parts(spark, stage.input("match") / "matches", COLUMNS, want, _TOLD).collect()
+    tally = Tally()
+    for row in told:
+        tally.add_json(row["tally"])
+    rest = toss.rest((batch for row in told for batch in from_bytes(row["alone"])), tally)
+    last = Written(0, 0)
+    if rest.num_rows or not told:
+        last = write_part([rest], folder, len(told), "wanted")
+    rows, digest = (sum(int(row[key]) for row in told) for key in ("rows", "digest"))
+    stage.add_table("wanted", rows=rows + last.rows, digest=str(digest + last.digest))
+    for left in folder.glob(".*.tmp"):
+        left.unlink(missing_ok=True)  # of an attempt that was killed
+    return tally
 
 
 def _select(stage: OpenStage) -> None:
@@ -170,7 +186,7 @@ def _tally_by_language(
     for lang in sorted(set(lang_N)):
         mine_N = mask_N & (lang_N == lang)
         for name, size_N in sizes.items():
-            tally.add(f"{name}/{lang}", int(np.rint(size_N[mine_N]).sum()))
+            tally.add(f"{name}/{lang}", int(np.rint(size_N[mine_N].astype(np.float64)).sum()))
 
 
 def _note_sizes(stage: OpenStage, tally: Tally, names: tuple[str, str]) -> None:

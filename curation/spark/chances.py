@@ -11,11 +11,10 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from curation.balance import miss_prob
+from curation.balance import EXPECTED_UNIT, miss_prob
 from curation.spark.batches import map_batches
 
 Reals = npt.NDArray[np.float64]
-EXPECTED_UNIT = 2.0**-20  # expected sizes are summed as whole numbers of this
 
 
 def pair_probs(rows: DataFrame, probs: Mapping[str, Reals], carried: tuple[str, ...]) -> DataFrame:

@@ -13,7 +13,7 @@ from pyspark.sql import functions as F
 
 from curation.config import RunConfig
 from curation.errors import Reason
-from curation.manifest import MANIFEST, SHARDS, num_files, write_manifest_file
+from curation.manifest import MANIFEST, SHARDS, num_files, shard_format, write_manifest_file
 from curation.removal_files import load_removals
 from curation.removals import Removals
 from curation.schemas import TABLES, stable_columns
@@ -27,7 +27,7 @@ from curation.spark.stage import count_by, measure, read_table, write_table
 from curation.stage import Ledger, OpenStage, Record, StageSpec, run_stage, write_atomically
 
 SPEC = StageSpec(
-    name="manifest", section="manifest", version=1, reads=("download", "dedup", "balance-survivors"),
+    name="manifest", section="manifest", version=2, reads=("download", "dedup", "balance-survivors"),
     run_keys=("languages",),
 )  # fmt: skip
 _PLACES = pa.schema([
@@ -123,10 +123,8 @@ def _write_shards(stage: OpenStage, images: DataFrame) -> DataFrame:
     shards = None
     for row in images.groupBy("split").count().orderBy("split").collect():
         total = num_files(row["count"], stage.config.manifest.images_per_shard)
-        number = F.format_string(
-            f"{SHARDS}/{row['split']}-%05d.tar", columns.bucket(F.col("image_id"), total)
-        )
-        part = images.where(F.col("split") == row["split"]).withColumn("shard", number)
+        name = F.format_string(shard_format(row["split"]), columns.bucket(F.col("image_id"), total))
+        part = images.where(F.col("split") == row["split"]).withColumn("shard", name)
         shards = part if shards is None else shards.unionByName(part)
     if shards is None:
         shards = images.withColumn("shard", F.lit(""))

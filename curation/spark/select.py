@@ -18,14 +18,19 @@ from rich.table import Table
 
 from curation.config import RunConfig, SparkSection
 from curation.config_balance import BalanceSection
-from curation.errors import ConfigError, require
+from curation.errors import ConfigError, CurationError, require
 from curation.report.tables import print_record, shown
 from curation.runfile import load
-from curation.sealed import open_sealed
+from curation.sealed import Sealed, open_sealed
 from curation.spark.progress import watch
 from curation.spark.selection import DATACOMP, SELECTION, SelectOptions, select
 from curation.stage import Record
 
+HELP = {"-h", "--help"}
+ABOUT = (
+    "Select again among what is sealed, without a download: another t, budget or seed, caps. What is not given is as in the "
+    "manifest's own selection. 'curate balance' without --manifest is the stage of a run; it has its own --help."
+)
 BY_LANGUAGE = {
     "t": "its threshold, or inf; those of languages that are not named follow from the first that is",
     "budget": "wanted number of its pairs, instead of its t",
@@ -84,7 +89,7 @@ def parse(args: list[str]) -> tuple[_Told, SelectOptions, BalanceSection, SparkS
 
     Raises ConfigError where none says with which t or budget.
     """
-    sealed = [open_sealed(Path(place)) for place in _values(args, "manifest")]
+    sealed = _sealed(args)
     given = _values(args, "config")
     config = load(Path(given[-1])) if given else RunConfig()
     own = next((item.section for item in sealed if item.section), None)
@@ -112,6 +117,16 @@ def parse(args: list[str]) -> tuple[_Told, SelectOptions, BalanceSection, SparkS
     return parsed.told, options, _section(base, parsed.balance, numbers), parsed.spark
 
 
+def _sealed(args: Sequence[str]) -> list[Sealed]:
+    """Return the manifests that are named; who asks for help need not have one, and gets it with the defaults."""
+    try:
+        return [open_sealed(Path(place)) for place in _values(args, "manifest")]
+    except CurationError:
+        if HELP.isdisjoint(args):
+            raise
+        return []
+
+
 def _has_table(path: Path, name: str) -> bool:
     with path.open("rb") as file:
         return name in tomllib.load(file)
@@ -137,8 +152,10 @@ def _asked(args: list[str], base: BalanceSection, langs: Sequence[str], config: 
         members.append((name, kind, field(default_factory=kind)))
     members.append(("spark", SparkSection, field(default=config.spark)))
     made: Any = make_dataclass("Options", members, frozen=True, kw_only=True)
-    about = "Select again among what is sealed, without a download: another t, budget or seed, caps."
-    return tyro.cli(made, prog="curate balance", description=about, args=args)
+    asked = (
+        args if HELP.isdisjoint(args) else ["--help"]
+    )  # whatever stands beside it: an option without its value, too
+    return tyro.cli(made, prog="curate balance", description=ABOUT, args=asked)
 
 
 def _section(
@@ -177,11 +194,27 @@ def _print_sizes(record: Record, console: Console) -> None:
         )
 
 
+def _print_subsets(record: Record, place: str, console: Console) -> None:
+    console.print(f"DataComp:  {place}/{DATACOMP}, by pair", highlight=False, soft_wrap=True)
+    for item in record.notes["manifests"]:
+        told = (
+            f"{place}/{item['pictures']}, for the shards of"
+            if item["pictures"]
+            else "[yellow]no subset for[/yellow]"
+        )
+        why = (
+            ""
+            if item["pictures"]
+            else ": their samples have no uid; 'curate manifest --on-existing overwrite' gives them one"
+        )
+        console.print(f"           {told} {escape(item['folder'])}{why}", highlight=False, soft_wrap=True)
+
+
 def _print_next(record: Record, options: SelectOptions, console: Console) -> None:
     place = escape(shown(record.path))
     console.print(f"selection: {place}/{SELECTION}", highlight=False, soft_wrap=True)
     if options.datacomp:
-        console.print(f"DataComp:  {place}/{DATACOMP}", highlight=False, soft_wrap=True)
+        _print_subsets(record, place, console)
     if len(options.manifest) == 1:
         folder = escape(shown(options.manifest[0]))
         console.print(

@@ -33,6 +33,7 @@ from curation.spark import columns
 from curation.spark.balance import select_rows
 from curation.spark.batches import plain, spark_schema
 from curation.spark.count import by_language, count_entries, dense
+from curation.spark.datacomp import write_pictures
 from curation.spark.removals import REMOVED, split_removed
 from curation.spark.session import get_session
 from curation.spark.stage import KIND, ROW, as_uri, discard_staged, measure, read_table
@@ -41,7 +42,7 @@ from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, ru
 SELECTION = "selection.parquet"  # a folder of Parquet files, a range of pair ids each
 DATACOMP = "datacomp.npy"
 ROWS_PER_FILE = 1_000_000  # rows a file, about
-VERSION = 1
+VERSION = 2  # 2: --datacomp writes the pictures too
 _NEEDED = (
     "pair_id", "url", "lang", "entry_ids", "mixed_lang", "mixed_entry_ids", "image_id", "source_image_id",
     "keep_prob_wanted", "coin", "split",
@@ -66,8 +67,8 @@ class SelectOptions:
     removals: tuple[str, ...] = ()
     """Files of what must not be selected, as run.removals."""
     datacomp: bool = False
-    """Also write DataComp's form, `datacomp.npy`: what is selected, by pair_id as the uid. For joins with the manifest and for
-    our trainer; DataComp's own resharder asks each tar sample for its uid, which ours, a picture of several pairs, has not.
+    """Also write DataComp's form: `datacomp.npy`, the selected pairs, by pair_id as the uid, and `datacomp-pictures.npy`, the
+    pictures with a selected caption, by the uid of their samples: the subset that DataComp's resharder takes for our shards.
     """
     rows_per_file: int = ROWS_PER_FILE
     """Rows a file of the selection, about; each file is a range of pair ids."""
@@ -178,6 +179,7 @@ class Selecting:
             dropped={Reason.REMOVED: total - left},
         )
         self.stage.add(ledger)
+        self.chosen = once.select("pair_id", "_manifest")
         return once.withColumn("coin", self._coin()).drop("_manifest", "_coins", "source_image_id")
 
     def _require_one_coin(self, pairs: DataFrame) -> None:
@@ -250,13 +252,16 @@ class Selecting:
         discard_staged(self.stage)
         for left in folder.glob(".*.tmp"):
             left.unlink(missing_ok=True)  # of an attempt that was killed
-        written, digest = measure(
-            read_table(self.spark, self.stage.path, "selection", name=SELECTION), stable_columns("selection")
-        )
+        selection = read_table(self.spark, self.stage.path, "selection", name=SELECTION)
+        written, digest = measure(selection, stable_columns("selection"))
         self.stage.add_table("selection", rows=written, digest=digest)
         if self.options.datacomp:
             write_subset(self.stage.path / DATACOMP, selected_ids(folder), self._selected())
             self.stage.add_file(DATACOMP, file_sha256(self.stage.path / DATACOMP))
+            removals = load_removals(self.options.removals)
+            names = write_pictures(self.stage, self.manifests, self.chosen, selection, removals)
+            for note, name in zip(self.stage.notes["manifests"], names, strict=True):
+                note["pictures"] = name
 
     def _selected(self) -> int:
         return next(ledger.rows_out for ledger in self.stage.ledgers if ledger.unit == "selected")

@@ -36,6 +36,48 @@ def test_every_verb_explains_its_options_and_documents_each(
     assert "--on-existing" in shown
 
 
+def helped(args: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    with pytest.raises(SystemExit) as caught:
+        main(args)
+    assert caught.value.code == 0
+    return " ".join(capsys.readouterr().out.split())
+
+
+@pytest.mark.parametrize("named", [["--manifest", "none"], ["--manifest=none"], ["--manifest"]])
+def test_help_for_another_selection_needs_no_manifest(
+    named: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for args in ([*named, "--help"], ["-h", *named]):
+        shown = helped(["balance", *args], capsys)
+        assert "Directory of the selection" in shown
+        assert "--budget.ko" in shown
+    if named != ["--manifest"]:
+        assert main(["balance", *named]) == 2
+        assert "holds no manifest" in capsys.readouterr().err
+
+
+def test_each_form_of_balance_tells_of_the_other(capsys: pytest.CaptureFixture[str]) -> None:
+    stage, selection = helped(["balance", "-h"], capsys), helped(["balance", "--manifest", "m", "-h"], capsys)
+    assert "curate balance --manifest FOLDER --out DIR" in stage
+    assert "'curate balance' without --manifest is the stage of a run" in selection
+    assert "--margin" in stage
+    assert "--margin" not in selection
+
+
+@pytest.mark.parametrize("made", [False, True])
+def test_a_report_of_nothing_is_refused_and_leaves_nothing(
+    run_path: Path, capsys: pytest.CaptureFixture[str], *, made: bool
+) -> None:
+    if made:
+        run_path.mkdir()
+        (run_path / "notes.txt").write_text("of somebody else")
+    assert main(["report", "--path", str(run_path)]) == 2
+    told = capsys.readouterr().err
+    assert str(run_path) in told
+    assert ("holds no finished stage" if made else "is not there") in told
+    assert [path.name for path in run_path.rglob("*")] == (["notes.txt"] if made else [])
+
+
 def test_nothing_of_a_stage_is_imported_for_help() -> None:
     code = (
         "import sys\nfrom curation.cli import main\nmain([])\n"

@@ -1,10 +1,13 @@
 import html
+import time
 import unicodedata
 
+import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from curation.text import MAX_MARKS, clean, has_hangul, normalise, script_counts
+from curation.ids import pair_id, pair_ids
+from curation.text import MAX_MARKS, SHORT_TEXT, clean, has_hangul, nfc, normalise, script_counts
 
 # What the rules speak of comes up often; everything else, lone surrogates included, comes up too.
 SPECIAL = "&amp;#x20 \t\r\n\x00\x01\x1f\x7f\x85\xa0\xad\u200b\u200c\u200d\u200e\u202e\u2066\u2069\ufeff\u0301\u0316\u0344\u05d0\u0628\u064e\u0915\u094d\u093c가각나\u1100\u1161\u11a8ＡｂAb1_\u2126\u2260\u0338←👩👨\ufe0f🏴\U000e0067\U000e007f\ud800\udfff"
@@ -49,6 +52,36 @@ def test_marks_in_a_row_are_bounded(text: str) -> None:
         run = run + 1 if unicodedata.combining(char) else 0
         longest = max(longest, run)
     assert longest <= MAX_MARKS
+
+
+# Marks of many classes, letters that hold marks, symbols that NFC composes or takes apart, jamo, and marks of class 0.
+MARKED = "aq=\u1ebf\u2260\u0301\u0316\u0323\u0327\u0338\u0344\u0345\u05b0\u093c\u09be\u0f71\u0f73\u0f74\u0f81\u3099\u302a가\u1100\u1161\u11a8 \u20dd"
+
+
+@given(
+    st.text(st.sampled_from(MARKED), max_size=200).flatmap(
+        lambda text: st.integers(1, 8).map(lambda times: text * times)
+    ),
+    st.integers(0, SHORT_TEXT),
+)
+def test_nfc_is_that_of_unicodedata_for_runs_of_any_length(text: str, before: int) -> None:
+    text = "b" * before + text
+    assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+@given(st.text(st.sampled_from("\u0301\u0316\u0344\u0345\u0f73\u302a"), min_size=SHORT_TEXT, max_size=900))
+def test_nfc_of_nothing_but_marks_is_that_of_unicodedata(marks: str) -> None:
+    for text in (marks, "\u1ebf" + marks, "가" + marks + "각"):
+        assert nfc(text) == unicodedata.normalize("NFC", text)
+
+
+def test_a_long_run_of_marks_has_an_id_at_once() -> None:
+    text = "a" + "\u0345\u0301\u0323\u0327" * 50_000
+    begun = time.perf_counter()
+    found = pair_id("http://a.example/", text)
+    assert time.perf_counter() - begun < 10  # by insertion it takes a minute
+    assert pair_ids(pa.array(["http://a.example/"]), [text]).to_pylist() == [found]
+    assert pair_id("http://a.example/", unicodedata.normalize("NFD", nfc(text))) == found
 
 
 def counted_by_name(text: str) -> tuple[int, int, int]:

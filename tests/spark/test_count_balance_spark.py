@@ -3,17 +3,20 @@
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 
 from curation import ids
-from curation.balance import entry_prob, keep_prob
+from curation.balance import COIN, entry_prob, keep_prob
 from curation.spark import columns
 from curation.spark.balance import pair_probs
 from curation.spark.batches import spark_schema
 from curation.spark.count import count_entries, dense
 from curation.spark.stage import measure
+from curation.stage import Tally
+from curation.wanted import Toss
 
 NUM_PAIRS = 400
 KEYS = [ids.pair_id("http://a.test/", str(i)) for i in range(NUM_PAIRS)]
@@ -116,3 +119,15 @@ def test_the_schema_of_every_table_is_sparks_too(tmp_path: Path) -> None:
     for name, schema in TABLES.items():
         assert spark_schema(name).names == schema.names
         assert all(doc_of(name, column) for column in schema.names)
+
+
+def test_the_toss_over_parts_has_the_chances_of_the_frame(matches: DataFrame) -> None:
+    probs = {lang: entry_prob(np.arange(1, 21) ** 2, 9.0) for lang in ("en", "ko")}
+    toss, alone = Toss(probs, seed=0, heldout_share=0.0), list[pa.RecordBatch]()
+    rows = matches.orderBy("pair_id", "lang").toArrow().to_batches(max_chunksize=7)
+    parts = [*toss.wanted(rows, Tally(), alone), toss.rest(alone, Tally())]
+    found = {row["pair_id"]: (row["keep_prob"], row["coin"]) for part in parts for row in part.to_pylist()}
+    coin = columns.coin(F.col("pair_id"), 0, COIN)
+    pairs = pair_probs(matches, probs, ("url",)).withColumn("coin", coin).where("coin < prob").collect()
+    assert found == {row["pair_id"]: (row["prob"], row["coin"]) for row in pairs}
+    assert alone

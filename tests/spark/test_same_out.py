@@ -18,10 +18,11 @@ from curation.config import RunConfig, SparkSection
 from curation.demo.run import DemoOptions, configure
 from curation.demo.server import serve
 from curation.demo.web import DemoWeb, build
+from curation.report import languages
 from curation.sealed import open_sealed
-from curation.spark import batches, chances, count, dedup, manifest, stage
+from curation.spark import batches, chances, count, dedup, manifest, parts, stage
 from curation.spark.selection import SelectOptions, select
-from curation.stage import Record
+from curation.stage import Record, read_record
 
 PICTURES = 150
 LAST = "manifest"
@@ -122,9 +123,11 @@ def test_what_one_stage_gives_the_next_one_takes(reference: tuple[Any, Any]) -> 
 
 @pytest.mark.parametrize(("partitions", "adaptive", "rows_a_batch"), [(1, False, 1), (7, True, 3)])
 def test_partitions_adaptive_execution_and_batch_sizes_change_nothing(
-    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path,
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path, monkeypatch: pytest.MonkeyPatch,
     partitions: int, adaptive: bool, rows_a_batch: int,
 ) -> None:  # fmt: skip
+    monkeypatch.setattr(count, "PART_ROWS", 10 * rows_a_batch)
+    monkeypatch.setattr(count, "DRIVER_PARTS", 0)  # counts are added up by Spark
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(key)
     spark.conf.set(key, str(rows_a_batch))
@@ -165,7 +168,7 @@ def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
 
         return writes
 
-    for module in (stage, chances, count, dedup):
+    for module in (stage, chances, count, dedup, parts):
         monkeypatch.setattr(module, "map_batches", unlucky)
     monkeypatch.setattr(manifest, "write_shard", after(manifest.write_shard, "shard"))
     monkeypatch.setattr(manifest, "write_manifest_file", after(manifest.write_manifest_file, "manifest"))
@@ -173,6 +176,20 @@ def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
     assert outcome(found) == reference[0]
     assert published(run_path) == reference[1]
     assert set(failures.read_text().split()) == {"map", "shard", "manifest"}
+
+
+def test_the_wanted_texts_that_are_noted_are_those_of_the_tables(
+    reference: tuple[Any, Any], reference_path: Path
+) -> None:
+    records = {name: read_record(reference_path / name) for name in ("match", "balance")}
+    noted = languages.steps(records, ("en", "ko"))
+    balance = records["balance"]
+    before = {key: value for key, value in balance.notes.items() if key != "wanted_texts"}
+    read = languages.steps(
+        records | {"balance": Record(balance.path, balance.data | {"notes": before})}, ("en", "ko")
+    )
+    assert read == noted
+    assert sum(noted[1].rows.values()) >= balance.notes["wanted_pairs"] > 100
 
 
 def test_the_manifest_alone_gives_the_runs_own_selection_again(

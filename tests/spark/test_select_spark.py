@@ -335,6 +335,74 @@ def test_manifests_of_several_crawls_are_one_pool(
     )
 
 
+def firsts(rows: Sequence[Row]) -> dict[str, str]:
+    """The uid of each picture's sample: the least pair_id of all its captions, as they lie in its shard."""
+    found: dict[str, str] = {}
+    for row in rows:
+        found[row["image_id"]] = min(row["pair_id"], found.get(row["image_id"], "~"))
+    return found
+
+
+def test_datacomps_subset_of_pictures_has_every_picture_with_a_selected_caption(
+    ask: Ask, rows: list[Row], tmp_path: Path
+) -> None:
+    record = ask(BalanceSection(t={"en": 5.0, "ko": 5.0}), datacomp=True)
+    chosen, uids = selected(record), firsts(rows)
+    shown = {row["image_id"] for row in rows if row["pair_id"] in chosen}
+    found = read_subset(record.path / "datacomp-pictures.npy").to_pylist()
+    assert found == sorted(uids[image] for image in shown)
+    assert set(found) - chosen  # of some the selected caption is not the first
+    assert record.notes["manifests"][0]["pictures"] == "datacomp-pictures.npy"
+    assert not list(record.path.glob("_*uids*"))
+    (tmp_path / "gone.txt").write_text("www3.example\n")
+    left = ask(BalanceSection(t={"en": 5.0, "ko": 5.0}), datacomp=True, removals=(str(tmp_path / "gone.txt"),), out=tmp_path / "r")  # fmt: skip
+    listed = {row["image_id"] for row in rows if row["url"].startswith("http://www3.")}
+    still = {row["image_id"] for row in rows if row["pair_id"] in selected(left)}
+    assert still & listed  # a sample that would bring the text along that was asked to be gone
+    found = read_subset(left.path / "datacomp-pictures.npy").to_pylist()
+    assert found == sorted(uids[image] for image in still - listed)
+
+
+def test_datacomps_subsets_of_several_manifests_show_each_pair_once(
+    rows: list[Row], spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    second = drawn(range(1300, 2400), 90.0)
+    folders = {"m1": write(tmp_path / "m1", rows), "m2": write(tmp_path / "m2", second)}
+    options = SelectOptions(manifest=tuple(folders.values()), out=tmp_path / "out", datacomp=True)
+    record = select(options, BalanceSection(t={"en": 8.0, "ko": 8.0}), SPARK)
+    best = {row["pair_id"]: ("m1", row) for row in rows}
+    order = [Path(item["folder"]).name for item in record.notes["manifests"]]
+    for row in second:
+        name, other = best.get(row["pair_id"], ("m2", row))
+        ranks = [
+            (row["keep_prob_wanted"], -order.index("m2")),
+            (other["keep_prob_wanted"], -order.index(name)),
+        ]
+        if row["pair_id"] not in best or ranks[0] > ranks[1]:
+            best[row["pair_id"]] = ("m2", row)
+    for name, pool in (("m1", rows), ("m2", second)):
+        item = record.notes["manifests"][order.index(name)]
+        assert item["pictures"] == f"datacomp-pictures-{order.index(name) + 1}.npy"
+        shown = {best[key][1]["image_id"] for key in selected(record) if best[key][0] == name}
+        uids = firsts(pool)
+        assert read_subset(record.path / item["pictures"]).to_pylist() == sorted(
+            uids[image] for image in shown
+        )
+        assert shown
+
+
+def test_shards_that_were_sealed_without_uids_get_no_subset_and_the_verb_says_so(
+    rows: list[Row], spark: SparkSession, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = write(tmp_path / "manifest", rows[:200]), tmp_path / "out"
+    record = json.loads((folder / "_stage.json").read_text())
+    (folder / "_stage.json").write_text(json.dumps(record | {"version": 1}))
+    args = ["--manifest", str(folder), "--t.en", "9", "--datacomp", "--spark.partitions", "2"]
+    assert main([*args, "--out", str(out)], Console(width=200)) == 0
+    assert "their samples have no uid" in " ".join(capsys.readouterr().out.split())
+    assert sorted(file.name for file in out.glob("*.npy")) == [DATACOMP]
+
+
 def test_manifests_that_do_not_go_together_are_refused(
     rows: list[Row], spark: SparkSession, tmp_path: Path
 ) -> None:

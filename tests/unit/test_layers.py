@@ -8,6 +8,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BASE = {
     "errors",
+    "extras",
     "ids",
     "schemas",
     "canonical",

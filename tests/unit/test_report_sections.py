@@ -79,7 +79,7 @@ def test_matches_a_text_are_counted_as_one_by_one(records: dict[str, Record]) ->
 
 def test_texts_with_more_matches_than_bars_stand_in_the_last(tmp_path: Path) -> None:
     matches = pairs.Matches()
-    matches.add(pa.array([list(range(50)), list(range(pairs.MOST)), [1]], pa.list_(pa.int32())))
+    matches.add(np.array([50, pairs.MOST, 1]))
     assert (matches.texts[pairs.MOST], matches.texts[1], matches.total) == (2, 1, 71)
     assert matches.median == f"{pairs.MOST} or more"
 
@@ -200,6 +200,15 @@ def test_languages_are_those_of_the_tables(records: dict[str, Record]) -> None:
     assert sum(found[-1].rows.values()) == sum(
         row["selected"] is True for row in table(records, "manifest", "manifest.parquet")
     )
+
+
+def test_languages_of_the_wanted_are_as_noted_where_they_are(records: dict[str, Record]) -> None:
+    balance = records["balance"]
+    noted = Record(
+        balance.path, balance.data | {"notes": balance.notes | {"wanted_texts": {"en": 7, "xx": 3}}}
+    )
+    step = languages.steps(records | {"balance": noted}, LANGS)[1]
+    assert (step.rows, step.sampled) == ({lang: 7 if lang == "en" else 0 for lang in LANGS}, 1.0)
 
 
 def test_of_many_wanted_pairs_a_part_is_looked_at_and_said(

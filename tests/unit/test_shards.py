@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from curation.manifest import num_files, shard_name
-from curation.shards import RawReader, Sample, write_shard
+from curation.shards import RawReader, Sample, sealed, write_shard
 
 BODIES = [b"\xff\xd8" + bytes([i]) * (700 * i + 3) for i in range(4)]
 
@@ -75,6 +75,15 @@ def test_tarfile_reads_picture_json_and_one_caption(tmp_path: Path) -> None:
     assert [name.partition(".")[2] for name in names[:3]] == ["jpg", "json", "txt"]
     assert names == sorted(names)
     assert described["captions"][0]["text"] == caption == "빨간 별"
+    assert described["uid"] == described["captions"][0]["pair_id"]
+
+
+def test_a_shard_of_the_first_version_is_sealed_again_without_uids(tmp_path: Path) -> None:
+    sample = samples_in(tmp_path)[0]
+    first, now = (sealed(sample, BODIES[0], version=version) for version in (1, 2))
+    assert b'"uid"' not in first
+    assert now.replace(b'"uid": "0", ', b"").replace(b"\0", b"") != now.replace(b"\0", b"")
+    assert sealed(sample, BODIES[0]) == now
 
 
 def test_webdataset_reads_the_shards(tmp_path: Path) -> None:
