@@ -32,8 +32,11 @@ SERIES = (
     "recreation/games/cards/",
     "transportation/roadsigns/",
 )  # in which no two show the same
-SERIES_SHARE = 0.03  # of their near pairs, which are very many
-BINS, UNITS, STEPS = 32, 16, 1_500
+SERIES_SHARE = 0.06  # of their near pairs, which are very many
+COPIES = 4_500
+TWINS_SHARE = 0.5  # of the pictures
+BINS, UNITS, STEPS = 32, 32, 2_500
+SPREAD = 4  # inputs lie from -2 to 2
 WEIGHT_BITS, CERTAIN = 6, 20  # binary places of weights; log odds from agreement 0 to 1
 SAME_ARTWORK = 2.0  # levels of mean difference: below, a pair of two names is one drawing
 
@@ -108,7 +111,7 @@ def twins(images: list[Image.Image], names: list[str]) -> tuple[np.ndarray, np.n
     left, right = [], []
     for image, name in zip(images, names, strict=True):
         dice = Dice(name, SEED)
-        if dice.between(0, 1) > 0.25 or min(image.size) < 48:
+        if dice.between(0, 1) > TWINS_SHARE or min(image.size) < 48:
             continue
         made = (
             Image.merge(
@@ -165,14 +168,14 @@ def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
     bins = np.stack(
         [np.searchsorted(b, column, side="right") for b, column in zip(bounds, both.T, strict=True)], axis=1
     )
-    inputs = torch.tensor(bins, dtype=torch.float32) / BINS
+    inputs = SPREAD * (torch.tensor(bins, dtype=torch.float32) / BINS - 0.5)
     wanted = torch.cat([torch.ones(len(same)), torch.zeros(len(unlike))])
     weight = torch.where(wanted > 0, len(both) / (2 * len(same)), len(both) / (2 * len(unlike)))
     torch.manual_seed(SEED)
     network = torch.nn.Sequential(
         torch.nn.Linear(len(FEATURES), UNITS), torch.nn.ReLU(), torch.nn.Linear(UNITS, 1)
     )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=0.02)
+    optimizer = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=0.1)
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
     for _ in range(STEPS):
         optimizer.zero_grad()
@@ -183,9 +186,10 @@ def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
         schedule.step()
     hidden, out = network[0], network[2]
     unit = 1 << WEIGHT_BITS
+    bias = hidden.bias - SPREAD / 2 * hidden.weight.sum(dim=1)
     integers = {
-        "hidden": hidden.weight.T * unit / BINS * 16, "hidden_bias": hidden.bias * unit * 16,
-        "out": out.weight[0] * unit, "out_bias": (out.bias + CERTAIN / 2) * unit * unit * 16,
+        "hidden": hidden.weight.T * SPREAD * unit, "hidden_bias": bias * BINS * unit,
+        "out": out.weight[0] * unit, "out_bias": (out.bias + CERTAIN / 2) * BINS * unit**2,
     }  # fmt: skip
     rounded = {name: torch.round(value).to(torch.int64).tolist() for name, value in integers.items()}
     return {
@@ -193,7 +197,7 @@ def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
         "bounds": [column.tolist() for column in bounds],
         **rounded,
         "out_bias": rounded["out_bias"][0],
-        "certain": CERTAIN * unit * unit * 16,
+        "certain": CERTAIN * BINS * unit**2,
     }
 
 
@@ -203,7 +207,7 @@ def main() -> None:
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument("--out", type=Path, default=Path("curation/dedup/second_look.json"))
     options = parser.parse_args()
-    pictures = make(options.shared / "pool", "fit", SEED)
+    pictures = make(options.shared / "pool", "fit", SEED, copies=COPIES)
     images = {path: image for path, body in pictures.pictures.items() if (image := opened(body))}
     names = list(images)
     described = Described.of(list(images.values()))

@@ -195,7 +195,8 @@ def _guessed(
     num = len(template)
     here = _Crops(template)
     inner, outer = _crop_placements()
-    centres, scales, scores, mirrors = [], [], [], []
+    centres, scales, scores = [], [], []
+    mirrors: list[bool] = []
     for mirror in (False, True):
         turned = other[:, :, ::-1] if mirror else other
         turned_frame = other_frame.mirrored(np.full(num, mirror))

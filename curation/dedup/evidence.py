@@ -60,14 +60,14 @@ def measured(pairs: Aligned) -> dict[str, np.ndarray]:
 class _Moments:
     """Sums over the known pixels of each block, float64 integers (E, B): levels in quarters."""
 
+    counts: np.ndarray
+    """bool (E, B): enough of the block is known."""
     count: np.ndarray
     first: np.ndarray
     second: np.ndarray
     first_first: np.ndarray
     first_second: np.ndarray
     second_second: np.ndarray
-    counts: np.ndarray
-    """bool (E, B): enough of the block is known."""
 
 
 def _quarters(pairs: Aligned) -> tuple[np.ndarray, np.ndarray]:
@@ -81,8 +81,8 @@ def _moments(pairs: Aligned) -> _Moments:
     first, second = first * known, second * known
     count = _block_sums(known)
     enough = count >= _LEAST_IN_BLOCK * (known.shape[1] // BLOCKS) ** 2
-    sums = [_block_sums(values) for values in (first, second, first * first, first * second, second * second)]
-    return _Moments(count, *sums, enough)
+    products = (first, second, first * first, first * second, second * second)
+    return _Moments(enough, count, *(_block_sums(values) for values in products))
 
 
 @functools.cache
@@ -132,7 +132,8 @@ def _errors(moments: _Moments, gain: np.ndarray, offset: np.ndarray) -> np.ndarr
         moments.second_second - 2 * g * moments.first_second - 2 * o * moments.second
         + g * g * moments.first_first + 2 * g * o * moments.first + o * o * moments.count
     )  # fmt: skip
-    return np.maximum(total, 0) / np.maximum(moments.count, 1)
+    errors: np.ndarray = np.maximum(total, 0) / np.maximum(moments.count, 1)
+    return errors
 
 
 def _differences(moments: _Moments, gain: np.ndarray, offset: np.ndarray) -> dict[str, np.ndarray]:
