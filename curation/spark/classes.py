@@ -46,6 +46,14 @@ def late(edges: DataFrame, threshold: float, bound: float | None) -> DataFrame:
     return near if bound is None else near.where(F.col("agreement") >= F.lit(bound))
 
 
+def without(edges: DataFrame, gone: DataFrame) -> DataFrame:
+    """Return the edges of which neither end is a representative of pictures that are gone."""
+    ends = gone.select("representative").distinct()
+    for name in ("image_id_a", "image_id_b"):
+        edges = edges.join(ends.withColumnRenamed("representative", name), name, "left_anti")
+    return edges
+
+
 def ranked(
     descriptors: DataFrame, identical: DataFrame, outcomes: DataFrame, wanted: DataFrame, keys: Sequence[str]
 ) -> DataFrame:
@@ -87,7 +95,7 @@ def best_of_class(pictures: DataFrame, keys: Sequence[str]) -> DataFrame:
 def vertices(
     edges: DataFrame, classes: DataFrame, members: DataFrame | None, keys: Sequence[str], scratch: Path
 ) -> Vertices:
-    """Return the graph of the near pairs of which both ends stand.
+    """Return the graph of the near pairs, of which both ends stand.
 
     edges: (image_id_a, image_id_b, cosine), of representatives and of pictures of the indexes. classes: as `best_of_class` gives,
     of the pictures that stand. members: of the indexes, with their epochs; None without an index.

@@ -21,7 +21,7 @@ from curation.dedup.kinds import settled
 from curation.errors import ConfigError, Reason
 from curation.spark import members as fate
 from curation.spark.captions import write_rows
-from curation.spark.classes import best_of_class, late, ranked, vertices
+from curation.spark.classes import best_of_class, late, ranked, vertices, without
 from curation.spark.groups import settle
 from curation.spark.holdout import near_holdout
 from curation.spark.index import members_of, write_index
@@ -88,6 +88,7 @@ def _dedup(stage: OpenStage, *, chain: Sequence[Index], sets: Sequence[HoldoutSe
         section.settled_threshold,
         search["agreement_bound"],
     )
+    edges = edges.transform(lambda near: without(near, pictures.where("holdout IS NOT NULL")))
     graph = vertices(edges, classes, members, section.rank, scratch)
     settled, how = settle(graph, section.rule, scratch, driver_edges=section.driver_edges)
     groups = fate.standing(stands, classes, fate.fates(graph, settled, members))
