@@ -7,7 +7,7 @@ FILE.npy is what `enlarged.py` writes. In one process, one thread, times in CPU 
 recall    mode `probe` with p = 1, 2, 4, 8 beside `exhaustive`: a sample of pictures by coin compared with all of them, as the stage's
           audit does. exhaustive's own time follows from the sample's: it is linear in the queries
 single    the way of SemDeDup and NeMo Curator: one's own cell alone, in cells so large that as many vectors are compared as with p
-growth    10^4, 10^5, 10^6 vectors at fixed rows a cell, p = 4: k-means, placing, search and exact cosines; the exponent by least squares
+growth    10^4 to 10^6 vectors at 1,000 and at 4,000 rows a cell, p = 4: k-means, placing, search and exact cosines; the exponent by least squares
 gpu       comparisons a second of a cell on a GPU, as a share of what the card does in a plain matrix product; skipped without one
 """
 
@@ -38,6 +38,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = NeighboursSection()
 PROBES = (1, 2, 4, 8)
 GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
+ROWS_PER_CELL = (1_000, SETTINGS.rows_per_cell)
 ROUNDS = 3  # of the small ones; the best counts
 
 
@@ -47,12 +48,18 @@ class Pool:
 
     codes: np.ndarray
     """int8 (N, V, D)."""
+    sources: np.ndarray
+    """int64 (N,), which picture of the site each is or is a copy of."""
     query_views: int
     floor: float
 
-    def first(self, pictures: int) -> "Pool":
-        """Return the first so many, a fair sample."""
-        return Pool(self.codes[:pictures], self.query_views, self.floor)
+    def of_about(self, vectors: int) -> "Pool":
+        """Return pictures of so many vectors, by coin: all copies of a picture or none, so that a picture has as many near ones."""
+        luck = coins(map(str, range(int(self.sources.max()) + 1)), 0, "growth")[self.sources]
+        order = np.argsort(luck, kind="stable")
+        ends = np.cumsum(distinct_views(self.codes).sum(axis=1)[order])
+        chosen = np.sort(order[: int(np.searchsorted(ends, vectors)) + 1])
+        return Pool(self.codes[chosen], self.sources[chosen], self.query_views, self.floor)
 
 
 def main() -> None:
@@ -62,7 +69,8 @@ def main() -> None:
         os.execve(sys.executable, [sys.executable, *sys.argv], os.environ | {"OPENBLAS_NUM_THREADS": "1"})
     load_faiss().omp_set_num_threads(1)
     note = json.loads(arguments.file.with_suffix(".json").read_text())
-    pool = Pool(np.load(arguments.file, mmap_mode="r"), note["query_views"], arguments.floor)
+    codes, sources = np.load(arguments.file), np.load(arguments.file.with_suffix(".sources.npy"))
+    pool = Pool(codes, sources, note["query_views"], arguments.floor)
     results: dict[str, Any] = {
         "machine": machine(), "versions": versions("numpy", "faiss-cpu", "faiss-gpu"), "pool": note, "floor": pool.floor,
         "rows_per_cell": SETTINGS.rows_per_cell, "sample_per_cell": SETTINGS.sample_per_cell, "threads": 1,
@@ -171,33 +179,28 @@ def same_comparisons(pool: Pool, comparisons: int, truth: Pairs) -> dict[str, An
     return took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)}
 
 
-def growth(pool: Pool) -> dict[str, Any]:
-    """Return times by number of vectors, and the exponents of time and of comparisons."""
-    ends = np.cumsum(distinct_views(pool.codes).sum(axis=1))
+def growth(pool: Pool) -> list[dict[str, Any]]:
+    """Return times by number of vectors for each size of cells, and the exponents of time and of comparisons."""
+    return [_growth(pool, rows_per_cell) for rows_per_cell in ROWS_PER_CELL]
+
+
+def _growth(pool: Pool, rows_per_cell: int) -> dict[str, Any]:
     rows = []
     for wanted in GROWTH:
-        part = pool.first(int(np.searchsorted(ends, wanted)) + 1)
-        rounds = [
-            searched(part, SETTINGS.rows_per_cell, SETTINGS.probe)[1]
-            for _ in range(ROUNDS if wanted <= 100_000 else 1)
-        ]
-        best = min(rounds, key=lambda took: took["kmeans_seconds"] + took["search_seconds"])
+        part = pool.of_about(wanted)
+        rounds = ROUNDS if wanted <= 100_000 else 1
+        found = [searched(part, rows_per_cell, SETTINGS.probe)[1] for _ in range(rounds)]
+        best = min(found, key=lambda took: took["kmeans_seconds"] + took["search_seconds"])
         seconds = best["kmeans_seconds"] + best["search_seconds"]
-        rows.append(
-            {
-                "vectors": int(ends[len(part.codes) - 1]),
-                "pictures": len(part.codes),
-                "seconds": round(seconds, 2),
-            }
-            | best
-        )
+        sizes = {"vectors": int(distinct_views(part.codes).sum()), "pictures": len(part.codes)}
+        rows.append(sizes | {"seconds": round(seconds, 2)} | best)
         _say(rows[-1])
     logs = {key: np.log10([row[key] for row in rows]) for key in ("vectors", "seconds", "comparisons")}
-    fits = {
-        key: round(float(np.polyfit(logs["vectors"], logs[key], 1)[0]), 3)
-        for key in ("seconds", "comparisons")
-    }
-    return {"rows": rows, "exponent": fits["seconds"], "exponent_of_comparisons": fits["comparisons"]}
+    fits = {key: float(np.polyfit(logs["vectors"], logs[key], 1)[0]) for key in ("seconds", "comparisons")}
+    return {
+        "rows_per_cell": rows_per_cell, "exponent": round(fits["seconds"], 3),
+        "exponent_of_comparisons": round(fits["comparisons"], 3), "rows": rows,
+    }  # fmt: skip
 
 
 def gpu(pool: Pool) -> dict[str, Any]:

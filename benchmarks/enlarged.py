@@ -4,7 +4,7 @@
 
 Copies are drawn by coin: a picture of the site, one of the nine transforms of `descriptor_sets` or two. They are described as they
 are drawn; q40 alone is written as JPEG and read again. FILE.npy holds int8 codes (pictures, views, dimensions) in the order of a
-hash, so that any first so many of them are a fair sample; FILE.json says what they are.
+hash, FILE.sources.npy the number of the site's picture that each is or is a copy of, FILE.json says what they are.
 """
 
 import argparse
@@ -39,7 +39,7 @@ def main() -> None:
     arguments = parser.parse_args()
     site = arguments.pool / "site.zip"
     with zipfile.ZipFile(site) as opened:
-        paths = [path for path in opened.namelist() if path.lower().endswith(SUFFIXES)]
+        paths = sorted(path for path in opened.namelist() if path.lower().endswith(SUFFIXES))
     turns = -(
         -arguments.pictures * 11 // (10 * len(paths))
     )  # a tenth to spare for those that cannot be decoded
@@ -53,8 +53,10 @@ def main() -> None:
         ):
             described.update(part)
             print(len(described), end="\r", flush=True)
-    codes = np.stack([described[key] for key in wanted if key in described][: arguments.pictures])
+    kept = [key for key in wanted if key in described][: arguments.pictures]
+    codes = np.stack([described[key] for key in kept])
     np.save(arguments.file, codes)
+    np.save(arguments.file.with_suffix(".sources.npy"), np.searchsorted(paths, [path for path, _ in kept]))
     note = {
         "pictures": len(codes), "of_the_site": len(paths), "kind": f"builtin-{builtin.VERSION}",
         "kind_sha256": sha256_json(builtin.parameters()), "views": codes.shape[1], "query_views": builtin.QUERY_VIEWS,
