@@ -7,7 +7,8 @@ from importlib import metadata as distributions
 from types import ModuleType
 from typing import Any
 
-from curation.errors import ConfigError, MissingExtraError
+from curation.errors import ConfigError
+from curation.extras import missing
 
 _SCRATCH_BYTES = 1 << 28  # of a GPU, a process: several tasks may share one
 
@@ -34,9 +35,7 @@ def faiss_version() -> str:
             "whether it is whole, is chance: run 'pip uninstall faiss-cpu faiss-gpu', then install one of them"
         )
     if not found:
-        raise MissingExtraError(
-            "the search for near-duplicates needs faiss: pip install 'bicurate[cpu]', or 'bicurate[gpu]' for CUDA 12"
-        )
+        raise missing("the search for near-duplicates", "faiss", more="'bicurate[gpu]' for CUDA 12")
     return " ".join(next(iter(found.items())))
 
 

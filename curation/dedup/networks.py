@@ -24,7 +24,8 @@ from PIL import Image, ImageOps
 from curation.canonical import sha256_json
 from curation.dedup.exact import MAX_DIMENSION
 from curation.dedup.kinds import Described, Kind
-from curation.errors import ConfigError, InputError, MissingExtraError, Reason, require
+from curation.errors import ConfigError, InputError, Reason, require
+from curation.extras import missing
 from curation.images import Picture, UndecodableImageError, decode
 from curation.stage import file_sha256
 
@@ -286,6 +287,4 @@ def _torch() -> Any:
     try:
         return import_module("torch")
     except ModuleNotFoundError as error:
-        raise MissingExtraError(
-            "embed.kind names a network, which needs torch: pip install 'bicurate[train]'; builtin needs nothing"
-        ) from error
+        raise missing("the network of embed.kind", "torch", more="builtin needs nothing") from error

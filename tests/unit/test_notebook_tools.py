@@ -129,7 +129,7 @@ def test_bodies_and_codes_are_read_by_image_id(tmp_path: Path) -> None:
     records = pipeline.finished(make_run(tmp_path / "run", pairs=20))
     pictures = described(records["embed"], 1_000)
     assert pictures.share == 1
-    assert pictures.codes.shape == (len(pictures.ids), 10, 81)
+    assert pictures.codes.shape == (len(pictures.ids), 16, 81)
     found = bodies(records["download"], [*pictures.ids[:3], "0" * 64])
     assert sorted(found) == sorted(pictures.ids[:3])
     assert all(Image.open(io.BytesIO(body)).size == (24, 24) for body in found.values())
