@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from quickjava import JAVA_OPTIONS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -21,7 +22,13 @@ def spark() -> Iterator["SparkSession"]:
     from curation.config import SparkSection
     from curation.spark.session import get_session
 
-    session = get_session(SparkSection(master="local[2,3]", driver_memory="2g", partitions=2), name="tests")
+    section = SparkSection(
+        master="local[2,3]",
+        driver_memory="2g",
+        partitions=2,
+        settings={"spark.driver.extraJavaOptions": JAVA_OPTIONS},
+    )
+    session = get_session(section, name="tests")
     yield session
     session.stop()
 

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
+from quickjava import JAVA_OPTIONS
 
 from curation.demo.server import serve
 from curation.demo.web import DemoWeb, build
@@ -28,6 +29,7 @@ def configuration(path: Path, web: DemoWeb, address: str) -> str:
     [spark]
     master = "local[2]"
     driver_memory = "1g"
+    settings = {{ "spark.driver.extraJavaOptions" = "{JAVA_OPTIONS}" }}
     [extract]
     inputs = ["{web.wat}"]
     [metadata]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pyspark
 import pytest
+from quickjava import JAVA_OPTIONS
 
 from curation.cli import main
 from curation.demo.web import build
@@ -63,6 +64,7 @@ def submit(package: Path) -> Callable[..., str]:
         environment["JAVA_HOME"] = str(home)
     command = [
         str(Path(pyspark.__file__).parent / "bin" / "spark-submit"), "--master", "local-cluster[2,1,1024]",
+        "--conf", f"spark.driver.extraJavaOptions={JAVA_OPTIONS}", "--conf", f"spark.executor.extraJavaOptions={JAVA_OPTIONS}",
         "--conf", "spark.ui.enabled=false", "--py-files", str(package),
     ]  # fmt: skip
 

@@ -4,6 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -121,25 +122,32 @@ def test_what_one_stage_gives_the_next_one_takes(reference: tuple[Any, Any]) -> 
     assert ledger("manifest", "images")["out"] <= ledger("dedup", "images")["out"]
 
 
-@pytest.mark.parametrize(("partitions", "adaptive", "rows_a_batch"), [(1, False, 1), (7, True, 3)])
-def test_partitions_adaptive_execution_and_batch_sizes_change_nothing(
-    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path, monkeypatch: pytest.MonkeyPatch,
-    partitions: int, adaptive: bool, rows_a_batch: int,
-) -> None:  # fmt: skip
-    monkeypatch.setattr(count, "PART_ROWS", 10 * rows_a_batch)
-    monkeypatch.setattr(count, "DRIVER_PARTS", 0)  # counts are added up by Spark
+@contextmanager
+def batches_of(
+    spark: SparkSession, rows: int, part_rows: int, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Batches of so few rows, and of what the tasks of a count read themselves, parts of so few."""
+    monkeypatch.setattr(count, "PART_ROWS", part_rows)
     key = "spark.sql.execution.arrow.maxRecordsPerBatch"
     before = spark.conf.get(key)
-    spark.conf.set(key, str(rows_a_batch))
+    spark.conf.set(key, str(rows))
     try:
-        found = run(web.config(run_path, partitions=partitions, adaptive=adaptive))
+        yield
     finally:
         spark.conf.set(key, str(before))
+
+
+def test_one_partition_no_adaptive_execution_and_batches_of_one_row_change_nothing(
+    web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(count, "DRIVER_PARTS", 0)  # counts are added up by Spark
+    with batches_of(spark, 1, 10, monkeypatch):
+        found = run(web.config(run_path, partitions=1, adaptive=False))
     assert outcome(found) == reference[0]
     assert published(run_path) == reference[1]
 
 
-def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
+def test_tasks_that_fail_twice_shuffled_rows_and_seven_partitions_change_nothing(
     web: Web, spark: SparkSession, reference: tuple[Any, Any], run_path: Path, tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
@@ -172,7 +180,8 @@ def test_tasks_that_fail_twice_and_shuffled_rows_change_nothing(
         monkeypatch.setattr(module, "map_batches", unlucky)
     monkeypatch.setattr(manifest, "write_shard", after(manifest.write_shard, "shard"))
     monkeypatch.setattr(manifest, "write_manifest_file", after(manifest.write_manifest_file, "manifest"))
-    found = run(web.config(run_path, partitions=2))
+    with batches_of(spark, 3, 150, monkeypatch):
+        found = run(web.config(run_path, partitions=7, adaptive=True))
     assert outcome(found) == reference[0]
     assert published(run_path) == reference[1]
     assert set(failures.read_text().split()) == {"map", "shard", "manifest"}
