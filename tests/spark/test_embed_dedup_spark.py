@@ -91,7 +91,7 @@ def write(run: Path, stage: str, table: str, rows: list[dict[str, Any]], parts: 
     for part in range(parts):
         pq.write_table(pa.Table.from_pylist(rows[part::parts], schema=schema), place / f"{part}.parquet")
     record = {"stage": stage, "tables": {table: {"rows": len(rows), "digest": "0"}}, "files": {}, "notes": {}}
-    (run / stage / RECORD).write_text(json.dumps(record | {"ledgers": []}))
+    (run / stage / RECORD).write_text(json.dumps(record | {"ledgers": [], "seconds": 0.0}))
 
 
 def download(run: Path, parts: int) -> None:
