@@ -140,8 +140,11 @@ def _copied(path: str, body: bytes, key: str, seed: int) -> Copy | None:
 
 
 def _resize(image: Image.Image, dice: Dice) -> Image.Image:
-    share = dice.between(0.4, 0.9)
-    return image.resize((max(16, round(image.width * share)), max(16, round(image.height * share))))
+    """Make it smaller, and not always in its proportions."""
+    share, squashed = dice.between(0.4, 0.9), dice.between(0.9, 1.1) if dice.between(0, 1) < 0.5 else 1.0
+    return image.resize(
+        (max(16, round(image.width * share * squashed)), max(16, round(image.height * share)))
+    )
 
 
 def _crop(image: Image.Image, dice: Dice) -> Image.Image:

@@ -4,7 +4,7 @@
 
 Pairs that show the same: each picture and its copies, and the copies among themselves. Pairs that do not, though many of them are
 near by their codes: emoji of different families, stars, playing cards and road signs of the clip art, pictures with colours
-exchanged, and pictures with a piece of another pasted in. The pool's own two lists are not read but to leave their pictures out.
+exchanged, pictures with a piece of another pasted in, and any two pictures of which one is the likest of some drawn by coin. The pool's own two lists are not read but to leave their pictures out.
 """
 
 import argparse
@@ -34,6 +34,11 @@ SERIES = (
 )  # in which no two show the same
 SERIES_SHARE = 0.06  # of their near pairs, which are very many
 COPIES = 4_500
+OTHERS, DRAWN, OTHERS_LIKE = (
+    12_000,
+    60,
+    0.97,
+)  # pairs; of how many each takes the likest; above, they may be copies
 TWINS_SHARE = 0.5  # of the pictures
 BINS, UNITS, STEPS = 32, 32, 2_500
 SPREAD = 4  # inputs lie from -2 to 2
@@ -56,6 +61,10 @@ class Described:
         return cls(np.stack([one.codes for one in found]), details)
 
 
+def _parts(described: Described) -> tuple[np.ndarray, np.ndarray]:
+    return described.codes, described.details
+
+
 def opened(body: bytes) -> Image.Image | None:
     """Return a picture, or nothing."""
     try:
@@ -65,10 +74,9 @@ def opened(body: bytes) -> Image.Image | None:
 
 
 def same_pairs(
-    pictures: PictureSet, described: Described, place: dict[str, int]
+    pictures: PictureSet, described: Described, copies: Described, place: dict[str, int]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Return details (E, L) of each copy and its picture, and of the copies of one picture among themselves."""
-    copies = Described.of([image for copy in pictures.copies if (image := opened(copy.body))])
     left = [described.details[place[copy.source]] for copy in pictures.copies]
     right = list(copies.details)
     of_source = defaultdict(list)
@@ -94,6 +102,30 @@ def unlike_pairs(described: Described, names: list[str]) -> tuple[np.ndarray, np
     left, right = (described.details[list(side)] for side in zip(*chosen, strict=True))
     other = _difference(left, right) > SAME_ARTWORK
     return left[other], right[other]
+
+
+def other_pairs(described: Described, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return details (E, L) of pictures and copies beside the likest, by their codes, of some drawn by coin.
+
+    names: of the picture that each is, or is a copy of.
+    """
+    vectors = described.codes.astype(np.float32)
+    vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), np.float32(1))
+    things = [family(name) if name.startswith("emoji/") else name for name in names]
+    chosen = []
+    for turn in range(OTHERS):
+        dice = Dice(f"others {turn}", SEED)
+        first = int(dice.between(0, len(names)))
+        drawn = [int(dice.between(0, len(names))) for _ in range(DRAWN)]
+        drawn = [number for number in drawn if things[number] != things[first]]
+        cosines = np.einsum("qd,nvd->nqv", vectors[first, : builtin.QUERY_VIEWS], vectors[drawn]).max(
+            axis=(1, 2)
+        )
+        best = int(cosines.argmax())
+        if 0 < cosines[best] < OTHERS_LIKE:
+            chosen.append((first, drawn[best]))
+    left, right = (described.details[list(side)] for side in zip(*chosen, strict=True))
+    return left, right
 
 
 def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
@@ -163,6 +195,7 @@ def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
     """Return the weights, as second_look.json has them."""
     import torch
 
+    same = same[same[:, FEATURES.index("uncorrelated")] <= second_look.UNCORRELATED]
     both = np.concatenate([same, unlike])
     bounds = [np.unique(np.quantile(column, np.arange(1, BINS) / BINS)) for column in both.T]
     bins = np.stack(
@@ -211,13 +244,20 @@ def main() -> None:
     images = {path: image for path, body in pictures.pictures.items() if (image := opened(body))}
     names = list(images)
     described = Described.of(list(images.values()))
+    copies = Described.of([image for copy in pictures.copies if (image := opened(copy.body))])
+    everything = Described(
+        *(np.concatenate(part) for part in zip(_parts(described), _parts(copies), strict=True))
+    )
     sorts = {
-        "same": same_pairs(pictures, described, {name: number for number, name in enumerate(names)}),
+        "same": same_pairs(pictures, described, copies, {name: number for number, name in enumerate(names)}),
         "unlike": unlike_pairs(described, names),
+        "others": other_pairs(everything, names + [copy.source for copy in pictures.copies]),
         "twins": twins(list(images.values()), names),
     }
     measured = {name: features(pairs) for name, pairs in sorts.items()}
-    weights = fitted(measured["same"], np.concatenate([measured["unlike"], measured["twins"]]))
+    weights = fitted(
+        measured["same"], np.concatenate([measured[name] for name in ("unlike", "others", "twins")])
+    )
     options.out.write_text(json.dumps(weights, separators=(",", ":")) + "\n", "utf-8")
     for name, rows in measured.items():
         agree = second_look.weighed(rows, second_look.Weights.of(weights))

@@ -1,10 +1,9 @@
 """Kind `builtin`: a picture to views of the lowest frequencies, and to the detail that a second look takes; no weights.
 
 A view is the lowest frequencies of a 32 x 32 thumbnail: luminance without its mean, and colour. Views: the whole; the whole
-without its plain border, and without another inside it; crops in the middle and at the corners, so that a picture and its crop meet in one of them; and each of
-these mirrored, which in the frequencies is a change of sign. Colour has at most 0.3 of luminance's length: a grey copy keeps a
-cosine of 1 / sqrt(1 + 0.3^2) = 0.958, a twin in the opposite colour falls to 0.83. The codes only propose pairs:
-`curation.dedup.second_look` decides on the details.
+without its plain border, and without another inside it; crops in the middle and at the corners of what a frame leaves, so that a
+picture and its crop meet in one of them; and each of these mirrored, which in the frequencies is a change of sign. Colour has at
+most 0.2 of luminance's length: a grey copy keeps a cosine of 1 / sqrt(1 + 0.2^2) = 0.981. The codes only propose pairs: `curation.dedup.second_look` decides on the details.
 
 From the thumbnail on, all is integer arithmetic (float64 holds every product exactly): the same codes on any machine.
 A view of hardly any contrast is the zero vector, which is near to nothing: a plain picture has duplicates by its bytes alone.
@@ -26,8 +25,8 @@ WORKING_SIDE = 96  # pixels: pictures are reduced to 96-191 a side before anythi
 _S, _K, _K_COLOUR = 32, 8, 3
 _BASIS_BITS, _WEIGHT_BITS = 10, 4  # binary places of the cosines, and of the weights and frequencies
 EMPHASIS = 0.25  # frequency (k, l) is multiplied by |(k, l)|^0.25: pictures have little energy high up
-COLOUR_SHARE = (3, 10)  # colour's greatest length, of luminance's
-CROP = 0.87  # sides of the crops, of the whole's
+COLOUR_SHARE = (1, 5)  # colour's greatest length, of luminance's
+CROP = 0.87  # sides of the crops, of those of the whole, or of what a frame leaves
 CROPS = ((0.5, 0.5), (0, 0), (1, 0), (0, 1), (1, 1))  # where they lie, of what is left and above
 TRIM_TOLERANCE = 16  # grey levels in which a plain border may vary
 TRIM_OUTLIERS = 100  # one pixel in so many of a border's line may differ
@@ -38,6 +37,8 @@ STRAIGHT = (
     20,
 )  # of the pixels along the edges of what is left differ from the border, where a frame was around it
 PLAIN_CONTRAST = 2  # grey levels of standard deviation; below, a view is plain
+THRESHOLD = 0.88  # of the cosine: what the second look is asked about; chosen with its bound on pictures that are in no list
+FLOOR = 0.86  # of the cosine, from which pairs are kept
 QUERY_VIEWS = 3 + len(CROPS)
 VIEWS = 2 * QUERY_VIEWS
 DIMENSION = _K * _K - 1 + 2 * _K_COLOUR * _K_COLOUR
@@ -78,10 +79,11 @@ def codes(image: Image.Image) -> np.ndarray:
 
 
 def _codes(planes: Image.Image, left: Trimmed) -> np.ndarray:
-    width, height = planes.size
-    boxes: list[tuple[float, float, float, float]] = [(0, 0, width, height), left.outer, left.inner]
+    boxes: list[tuple[float, float, float, float]] = [(0, 0, *planes.size), left.outer, left.inner]
+    start_x, start_y, stop_x, stop_y = left.outer if left.framed else (0, 0, *planes.size)
+    width, height = stop_x - start_x, stop_y - start_y
     for across, along in CROPS:
-        x, y = width * (1 - CROP) * across, height * (1 - CROP) * along
+        x, y = start_x + width * (1 - CROP) * across, start_y + height * (1 - CROP) * along
         boxes.append((x, y, x + width * CROP, y + height * CROP))
     thumbnails = [np.asarray(planes.resize((_S, _S), Image.Resampling.BILINEAR, box=box)) for box in boxes]
     codes_VD = _codes_of_thumbnails(np.stack(thumbnails))

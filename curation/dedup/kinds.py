@@ -140,7 +140,7 @@ class Builtin:
         """Views, dimension, detail and parameters as `curation.dedup.builtin` and `second_look` have them."""
         return Kind(
             f"builtin-{builtin.VERSION}", sha256_json(builtin.parameters()), builtin.VIEWS, builtin.QUERY_VIEWS,
-            builtin.DIMENSION, second_looks.DETAIL_BYTES, second_looks.BOUND,
+            builtin.DIMENSION, second_looks.DETAIL_BYTES, second_looks.BOUND, builtin.THRESHOLD, builtin.FLOOR,
         )  # fmt: skip
 
     def describer(self, device: str = "cpu", weights: Path | None = None) -> "BuiltinDescriber":

@@ -28,7 +28,9 @@ VERSION = 1
 COLOUR_SIDE = 12
 MARGIN, MARGIN_PIXELS = 16, 3  # a part of the box's side, and pixels, that are added at each edge
 BATCH = 128  # pairs at once: their thumbnails stay in the cache
-BOUND = 0.5  # agreement of pictures that show the same
+UNCORRELATED = 0.35  # of levels as they were aligned: above, nothing else counts
+_TAKEN = 4_096  # pairs whose details are copied at once
+BOUND = 0.45  # agreement of pictures that show the same
 DETAIL = np.dtype(
     [
         # Left, upper, right, lower, in 65,535ths of the whole's sides. The window is what the thumbnail shows: the outer box, with
@@ -144,6 +146,16 @@ def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     return result
 
 
+def agreement_of(details_NL: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Return the agreement of pairs of pictures given by position, float64 (E,), without copying all their details at once."""
+    parts = [
+        agreement(details_NL[first[start : start + _TAKEN]], details_NL[second[start : start + _TAKEN]])
+        for start in range(0, len(first), _TAKEN)
+    ]
+    result: np.ndarray = np.concatenate([np.zeros(0), *parts])
+    return result
+
+
 def _checked(details: np.ndarray) -> np.ndarray:
     if details.dtype != np.uint8 or details.ndim != 2 or details.shape[1] != DETAIL_BYTES:
         raise InputError(
@@ -230,6 +242,7 @@ def weighed(features_EF: np.ndarray, weights: Weights | None = None) -> np.ndarr
     units = np.maximum(bins @ weights.hidden + weights.hidden_bias, 0)
     score = units @ weights.out + weights.out_bias
     result: np.ndarray = np.clip(score, 0, weights.certain) / weights.certain
+    result[features_EF[:, FEATURES.index("uncorrelated")] > UNCORRELATED] = 0
     return result
 
 

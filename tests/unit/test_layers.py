@@ -22,7 +22,19 @@ BASE = {
     "stage",
 }
 # A file imports only from its own layer or a lower one.
-LAYERS = ["base", "metadata", "curation", "dedup", "audit", "report", "spark", "demo", "cli", "trainer", "jobs"]
+LAYERS = [
+    "base",
+    "metadata",
+    "curation",
+    "dedup",
+    "audit",
+    "report",
+    "spark",
+    "demo",
+    "cli",
+    "trainer",
+    "jobs",
+]
 PACKAGES = ("curation", "metadata", "trainer")
 SOURCES = sorted(path for package in (*PACKAGES, "jobs") for path in (ROOT / package).rglob("*.py"))
 SPARK_ROOMS = {"spark", "jobs"}

@@ -13,6 +13,7 @@ from curation.dedup.second_look import (
     BOUND,
     DETAIL,
     DETAIL_BYTES,
+    UNCORRELATED,
     Weights,
     agreement,
     features,
@@ -218,7 +219,8 @@ def test_weights_are_applied_as_written() -> None:
             for unit in range(3)
         ]
         score = sum(unit * int(w) for unit, w in zip(units, weights.out, strict=True)) + 40
-        assert found == min(max(score, 0), 80) / 80
+        vetoed = row[FEATURES.index("uncorrelated")] > UNCORRELATED
+        assert found == (0 if vetoed else min(max(score, 0), 80) / 80)
 
 
 def test_features_are_finite_and_named() -> None:
