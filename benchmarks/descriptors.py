@@ -28,7 +28,7 @@ from curation.dedup.groups import Groups, group, rank, representatives
 from curation.dedup.neighbours import Pairs, near_pairs
 from curation.images import UndecodableImageError, decode
 
-FLOOR = 0.88
+FLOOR = builtin.FLOOR
 GRID = {"threshold": (0.88, 0.9, 0.92), "bound": (0.35, 0.4, 0.45, 0.5)}
 SEEDS = {"fit": 3, "test": 2}  # the weights were fitted with another one
 

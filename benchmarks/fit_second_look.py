@@ -40,7 +40,7 @@ OTHERS, DRAWN, OTHERS_LIKE = (
     0.97,
 )  # pairs; of how many each takes the likest; above, they may be copies
 TWINS_SHARE = 0.5  # of the pictures
-BINS, UNITS, STEPS = 32, 32, 2_500
+BINS, UNITS, STEPS, NETWORKS = 32, 32, 1_500, 5
 SPREAD = 4  # inputs lie from -2 to 2
 WEIGHT_BITS, CERTAIN = 6, 20  # binary places of weights; log odds from agreement 0 to 1
 SAME_ARTWORK = 2.0  # levels of mean difference: below, a pair of two names is one drawing
@@ -192,19 +192,34 @@ def features(pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
 
 
 def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
-    """Return the weights, as second_look.json has them."""
-    import torch
-
+    """Return the weights, as second_look.json has them: of networks from several seeds side by side, which are averaged."""
     same = same[same[:, FEATURES.index("uncorrelated")] <= second_look.UNCORRELATED]
     both = np.concatenate([same, unlike])
     bounds = [np.unique(np.quantile(column, np.arange(1, BINS) / BINS)) for column in both.T]
     bins = np.stack(
         [np.searchsorted(b, column, side="right") for b, column in zip(bounds, both.T, strict=True)], axis=1
     )
+    parts = [_trained(bins, len(same), seed) for seed in range(NETWORKS)]
+    hidden, hidden_bias, out = (np.concatenate([part[name] for part in parts], axis=-1) for name in range(3))
+    return {
+        "features": list(FEATURES),
+        "bounds": [column.tolist() for column in bounds],
+        "hidden": hidden.tolist(),
+        "hidden_bias": hidden_bias.tolist(),
+        "out": out.tolist(),
+        "out_bias": int(sum(part[3] for part in parts)),
+        "certain": NETWORKS * CERTAIN * BINS << 2 * WEIGHT_BITS,
+    }
+
+
+def _trained(bins: np.ndarray, num_same: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return a network in integers: from bins to hidden units, their bias, from them to the score, its bias."""
+    import torch
+
+    torch.manual_seed(seed)
     inputs = SPREAD * (torch.tensor(bins, dtype=torch.float32) / BINS - 0.5)
-    wanted = torch.cat([torch.ones(len(same)), torch.zeros(len(unlike))])
-    weight = torch.where(wanted > 0, len(both) / (2 * len(same)), len(both) / (2 * len(unlike)))
-    torch.manual_seed(SEED)
+    wanted = (torch.arange(len(bins)) < num_same).float()
+    weight = torch.where(wanted > 0, len(bins) / (2 * num_same), len(bins) / (2 * (len(bins) - num_same)))
     network = torch.nn.Sequential(
         torch.nn.Linear(len(FEATURES), UNITS), torch.nn.ReLU(), torch.nn.Linear(UNITS, 1)
     )
@@ -213,25 +228,18 @@ def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
     for _ in range(STEPS):
         optimizer.zero_grad()
         logits = network(inputs)[:, 0]
-        loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, weight)
-        loss.backward()
+        torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, weight).backward()
         optimizer.step()
         schedule.step()
     hidden, out = network[0], network[2]
     unit = 1 << WEIGHT_BITS
     bias = hidden.bias - SPREAD / 2 * hidden.weight.sum(dim=1)
-    integers = {
-        "hidden": hidden.weight.T * SPREAD * unit, "hidden_bias": bias * BINS * unit,
-        "out": out.weight[0] * unit, "out_bias": (out.bias + CERTAIN / 2) * BINS * unit**2,
-    }  # fmt: skip
-    rounded = {name: torch.round(value).to(torch.int64).tolist() for name, value in integers.items()}
-    return {
-        "features": list(FEATURES),
-        "bounds": [column.tolist() for column in bounds],
-        **rounded,
-        "out_bias": rounded["out_bias"][0],
-        "certain": CERTAIN * BINS * unit**2,
-    }
+    floats = (
+        hidden.weight.T * SPREAD * unit, bias * BINS * unit, out.weight[0] * unit,
+        (out.bias + CERTAIN / 2) * BINS * unit**2,
+    )  # fmt: skip
+    integers = [torch.round(values.detach()).to(torch.int64).numpy() for values in floats]
+    return integers[0], integers[1], integers[2], int(integers[3][0])
 
 
 def main() -> None:

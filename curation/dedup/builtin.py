@@ -37,8 +37,8 @@ STRAIGHT = (
     20,
 )  # of the pixels along the edges of what is left differ from the border, where a frame was around it
 PLAIN_CONTRAST = 2  # grey levels of standard deviation; below, a view is plain
-THRESHOLD = 0.88  # of the cosine: what the second look is asked about; chosen with its bound on pictures that are in no list
-FLOOR = 0.86  # of the cosine, from which pairs are kept
+THRESHOLD = 0.9  # of the cosine: what the second look is asked about; chosen with its bound on pictures that are in no list
+FLOOR = 0.88  # of the cosine, from which pairs are kept
 QUERY_VIEWS = 3 + len(CROPS)
 VIEWS = 2 * QUERY_VIEWS
 DIMENSION = _K * _K - 1 + 2 * _K_COLOUR * _K_COLOUR

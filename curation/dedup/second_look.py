@@ -3,7 +3,7 @@
 Codes of low frequencies cannot tell a smiley from one with another mouth, nor a road sign from its neighbour. So `embed` keeps a
 `detail` a picture: the thumbnail of what is not plain border, and where that lies in the whole. `agreement` lays the one over the
 other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`) and weighs that by a table
-of integers that a small network of sixteen units was rounded to (`second_look.json`, made by `benchmarks/fit_second_look.py`).
+of integers that a few small networks were rounded to (`second_look.json`, made by `benchmarks/fit_second_look.py`).
 
 It is symmetric, and the same on any machine: sums of integers, correctly rounded single operations, and comparisons.
 """
