@@ -21,7 +21,7 @@ from curation.demo.server import serve
 from curation.demo.web import DemoWeb, build
 from curation.report import languages
 from curation.sealed import open_sealed
-from curation.spark import batches, chances, count, dedup, manifest, parts, stage
+from curation.spark import batches, cells, chances, count, edges, manifest, parts, recall, stage, units
 from curation.spark.selection import SelectOptions, select
 from curation.stage import Record, read_record
 
@@ -160,13 +160,17 @@ def test_tasks_that_fail_twice_shuffled_rows_and_seven_partitions_change_nothing
                 file.write(f"{what}\n")
             raise RuntimeError("a machine is lost")
 
-    def unlucky(frame: DataFrame, function: Callable[..., Any], schema: str | pa.Schema) -> DataFrame:
+    def unlucky(
+        frame: DataFrame, function: Callable[..., Any], schema: str | pa.Schema, *, profile: Any = None
+    ) -> DataFrame:
         def maps(given: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
             yield from function(given)
             fail_twice("map")
 
-        shuffled = frame.orderBy(frame.columns[0], ascending=False).repartition(2)
-        return original(shuffled, maps, schema)
+        return original(frame, maps, schema, profile=profile)
+
+    def shuffled(frame: DataFrame, *rest: Any, **options: Any) -> DataFrame:
+        return unlucky(frame.orderBy(frame.columns[0], ascending=False).repartition(2), *rest, **options)
 
     def after(function: Callable[..., Any], what: str) -> Callable[..., Any]:
         def writes(*args: Any) -> Any:
@@ -176,8 +180,9 @@ def test_tasks_that_fail_twice_shuffled_rows_and_seven_partitions_change_nothing
 
         return writes
 
-    for module in (stage, chances, count, dedup, parts):
-        monkeypatch.setattr(module, "map_batches", unlucky)
+    for module in (stage, chances, count, parts, cells, edges, recall):
+        monkeypatch.setattr(module, "map_batches", shuffled)
+    monkeypatch.setattr(units, "map_batches", unlucky)  # which laid its rows together
     monkeypatch.setattr(manifest, "write_shard", after(manifest.write_shard, "shard"))
     monkeypatch.setattr(manifest, "write_manifest_file", after(manifest.write_manifest_file, "manifest"))
     with batches_of(spark, 3, 150, monkeypatch):
