@@ -7,6 +7,8 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 from curation.dedup.groups import RULES, Graph, rank
 from curation.dedup.neighbours import Pairs
@@ -105,13 +107,8 @@ def test_following_a_way_takes_rounds_by_the_logarithm(spark: SparkSession, tmp_
 
 @pytest.mark.parametrize(("num", "edges"), [(2_000, 1_500)])
 def test_components_are_scipys(spark: SparkSession, tmp_path: Path, num: int, edges: int) -> None:
-    sparse = pytest.importorskip("scipy.sparse")
-    from scipy.sparse.csgraph import connected_components
-
     graph = random_graph(num, edges)
-    matrix = sparse.coo_array(
-        (np.ones(len(graph.pairs)), (graph.pairs.first, graph.pairs.second)), (num, num)
-    )
+    matrix = coo_array((np.ones(len(graph.pairs)), (graph.pairs.first, graph.pairs.second)), (num, num))
     _, theirs = connected_components(matrix, directed=False)
     table = pa.table({"a": graph.pairs.first, "b": graph.pairs.second})
     for few in (0, 10**9):
