@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from curation.canonical import later, runtime
-from curation.errors import require
+from curation.errors import InputError, require
 
 Device = Literal["auto", "cpu", "cuda"]
 RANK_KEYS = ("pixels", "captions", "bytes")
@@ -17,6 +17,16 @@ def _thousandths(key: str, value: float) -> None:
     require(
         abs(value * 1000 - round(value * 1000)) < 1e-9, key, value, "at most three digits after the point"
     )
+
+
+def weights_of(kind: str) -> Path | None:
+    """Return the file of an embed.kind that is a network; None for one without. Raises InputError where it is not there."""
+    if kind == "builtin":
+        return None
+    path = Path(kind.partition(":")[2])
+    if not path.is_file():
+        raise InputError(f"embed.kind is {kind!r}: there is no file {path}")
+    return path.absolute()  # tasks work in directories of their own
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,3 +21,8 @@ def missing(asks: str, *modules: str, more: str = "") -> MissingExtraError:
         f"{asks} needs {names}, which the extra [{extra}] installs: pip install 'bicurate[{extra}]', or "
         f"pip install '.[{extra}]' in a checkout{ending}"
     )
+
+
+def missing_network() -> MissingExtraError:
+    """Return the error for an embed.kind that is a network, without torch."""
+    return missing("the network of embed.kind", "torch", more="builtin needs nothing")

@@ -16,8 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from curation.config import RunConfig
+from curation.config_dedup import weights_of
 from curation.errors import ConfigError, InputError, MissingExtraError, StageError
-from curation.extras import EXTRAS, missing
+from curation.extras import EXTRAS, missing, missing_network
 from curation.stage import RECORD, Record, locate, read_record, write_atomically
 from metadata.plan import check_extra
 
@@ -110,9 +111,15 @@ def _alone(path: Path) -> Iterator[None]:
         yield
 
 
-def check_extras(until: str | None) -> None:
-    """Raise MissingExtraError, before anything runs, where a stage up to `until` lacks a module that an extra installs."""
+def check_extras(config: RunConfig, until: str | None) -> None:
+    """Raise, before anything runs, for what a stage up to `until` lacks.
+
+    MissingExtraError for a module that an extra installs, torch for a network that describes pictures among them; InputError where
+    that network's file is not there.
+    """
     for name, stage in STAGES.items():
+        if name == "embed" and weights_of(config.embed.kind) and find_spec("torch") is None:
+            raise missing_network()
         for module in stage.needs:
             if find_spec(module) is None:
                 raise _missing(name, module)
@@ -141,7 +148,7 @@ def check_until(until: str | None) -> None:
 def run_all(config: RunConfig, *, until: str | None = None) -> Iterator[Record]:
     """Run the stages in their order, skipping what is done; yield each one's record; write the summary after each."""
     check_until(until)
-    check_extras(until)
+    check_extras(config, until)
     if until != next(iter(STAGES)):  # before the hours of extract
         check_extra(config.metadata, config.run.languages)
     for name in STAGES:

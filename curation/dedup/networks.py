@@ -22,10 +22,11 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from curation.canonical import sha256_json
+from curation.config_dedup import weights_of
 from curation.dedup.exact import MAX_DIMENSION
 from curation.dedup.kinds import Described, Kind
 from curation.errors import ConfigError, InputError, Reason, require
-from curation.extras import missing
+from curation.extras import missing_network
 from curation.images import Picture, UndecodableImageError, decode
 from curation.stage import file_sha256
 
@@ -108,11 +109,10 @@ def network_of(name: str) -> Network:
     A JSON file of the same name with `.json` behind it overrides fields of `Look`. Raises MissingExtraError without torch, InputError
     that names the file where it is missing, is no such network, or gives anything but (1, D) finite floats, D up to 1,040.
     """
-    family, _, place = name.partition(":")
+    family = name.partition(":")[0]
     _torch()
-    if not Path(place).is_file():
-        raise InputError(f"embed.kind is {name!r}: there is no file {place}")
-    path = Path(place).absolute()  # tasks work in directories of their own
+    path = weights_of(name)
+    assert path is not None
     tower: dict[str, Any] = {}
     look = Look()
     if family == "clip":
@@ -287,4 +287,4 @@ def _torch() -> Any:
     try:
         return import_module("torch")
     except ModuleNotFoundError as error:
-        raise missing("the network of embed.kind", "torch", more="builtin needs nothing") from error
+        raise missing_network() from error

@@ -63,7 +63,7 @@ def main(args: Sequence[str], console: Console) -> int:
     )
     started = time.monotonic()
     pipeline.check_until(options.until)
-    pipeline.check_extras(options.until)
+    pipeline.check_extras(load(demo_toml()), options.until)
     web = _draw(options, console)
     with serve(web.folder) as address:
         curated = configure(options, web, address)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from curation import pipeline
 from curation.cli import main, parse
 from curation.pipeline import STAGES
 
@@ -107,6 +108,22 @@ def test_a_mistake_is_one_clear_line_and_status_2(
     assert shown.startswith("error: ")
     assert told in shown
     assert "Traceback" not in shown
+
+
+def test_a_network_that_cannot_be_used_is_told_before_the_first_stage(
+    run_path: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = tmp_path / "sscd.pt"
+    run = ["run", "--path", str(run_path), "--embed.kind", f"torchscript:{weights}", "--until"]
+    assert main([*run, "neighbours"]) == 2
+    assert f"there is no file {weights}" in capsys.readouterr().err
+    weights.write_bytes(b"")
+    monkeypatch.setattr(pipeline, "find_spec", lambda name: None if name == "torch" else object())
+    assert main([*run, "neighbours"]) == 2
+    assert "embed.kind needs 'torch', which the extra [train] installs" in capsys.readouterr().err
+    assert not run_path.exists()
+    assert main([*run, "metadata"]) == 2  # it has no pairs to read, and nothing to say of a network
+    assert "torch" not in capsys.readouterr().err
 
 
 def test_a_mistyped_option_is_answered_with_the_nearest(capsys: pytest.CaptureFixture[str]) -> None:
