@@ -14,6 +14,7 @@ import pyarrow.dataset as pads
 
 from curation.audit.files import RunFiles, among, thresholds_of
 from curation.audit.find import Pair
+from curation.audit.undescribed import reason_of
 from curation.balance import COIN, HELD_OUT, WEIGHT_UNIT, Survivors, decide, entry_prob, miss_prob
 from curation.config_balance import SELECTION_ONLY, BalanceSection
 from curation.dedup.groups import Rule
@@ -95,6 +96,7 @@ class _Walk:
         self.rows: list[Facts] = []
         self.image_id = self.why_not = ""
         self.prob_wanted = 1.0
+        self.outcome: Facts = {}
 
     def extract(self) -> Step:
         """Where it was read."""
@@ -185,19 +187,19 @@ class _Walk:
         if not rows:
             return Step("download", LEFT, "no outcome", remarks=["the table outcomes lacks its address"])
         row = {key: value for key, value in rows[0].items() if value is not None and key != "url"}
-        self.image_id = row.get("image_id", "")
+        self.image_id, self.outcome = row.get("image_id", ""), row
         state, reason = (PASSED, None) if row["status"] == "ok" else (LEFT, row.get("reason"))
         return Step("download", state, reason, facts=row)
 
     def embed(self) -> Step:
-        """Whether its picture could be decoded."""
+        """Whether its picture has a descriptor."""
         names = ["width", "height", "kind"]
         rows = self.files.rows("embed", "descriptors", pc.field("image_id") == self.image_id, columns=names)
         if rows:
             return Step("embed", facts=rows[0])
-        ledgers = self.files.records["embed"].ledgers
-        reasons = sorted({reason for ledger in ledgers for reason in ledger["dropped"]})
-        return Step("embed", LEFT, " or ".join(reasons) or Reason.UNDECODABLE_IMAGE)
+        counted = {reason for ledger in self.files.records["embed"].ledgers for reason in ledger["dropped"]}
+        raw = self.files.records["download"].path / "raw"
+        return Step("embed", LEFT, reason_of(raw, self.outcome, counted))
 
     def neighbours(self) -> Step:
         """Which pictures the search found near its own, down to the floor."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import pytest
 from auditrun import make_run
@@ -14,6 +15,7 @@ from curation.audit.files import RunFiles
 from curation.audit.find import Pair, find_pairs
 from curation.audit.life import LEFT, NOT_RUN, Life, life_of
 from curation.cli import main
+from curation.stage import RECORD, sealed
 
 MAIN = "manifest/manifest.parquet"
 
@@ -152,6 +154,34 @@ def test_the_option_that_left_a_pair_out_is_named(tmp_path: Path) -> None:
         assert (found.verdict == "in the manifest, selected") == row["selected"]
         ends.add(found.verdict.rpartition(": ")[2])
     assert {"not_chosen", "over_domain_cap"} <= ends
+
+
+def test_a_picture_without_a_descriptor_has_its_own_reason(run: Path, tmp_path: Path) -> None:
+    """A network counts two reasons: which of them is a picture's, its bytes say."""
+    copy = Path(shutil.copytree(run, tmp_path / "run"))
+    row = table(copy, MAIN)[0]
+    place = next(one for one in table(copy, "download/outcomes") if one["url"] == row["url"])
+    for file in (copy / "embed/descriptors").glob("*.parquet"):
+        rows = pq.read_table(file)
+        pq.write_table(rows.filter(pc.field("image_id") != place["image_id"]), file)
+    shard, record = copy / "download/raw" / place["raw_shard"], copy / "embed" / RECORD
+
+    def verdict(**dropped: int) -> str:
+        data = json.loads(record.read_text())
+        data["ledgers"][0]["dropped"] = dropped
+        record.write_text(sealed(data))
+        return life(copy, row["pair_id"]).verdict.removeprefix("left at embed: ")
+
+    assert verdict(no_descriptor=1) == "no_descriptor"
+    assert verdict(no_descriptor=2, undecodable_image=1) == "no_descriptor"
+    assert verdict() == "no row; its bytes say no_descriptor, which was not counted"
+    body = bytearray(shard.read_bytes())
+    body[place["raw_offset"] : place["raw_offset"] + place["bytes"]] = bytes(place["bytes"])
+    shard.write_bytes(body)
+    assert verdict(no_descriptor=2, undecodable_image=1) == "undecodable_image"
+    shard.unlink()
+    assert verdict(no_descriptor=2, undecodable_image=1) == "no_descriptor or undecodable_image"
+    assert verdict() == "no row, and no reason was counted"
 
 
 def test_a_number_that_was_changed_is_said_to_differ(run: Path, tmp_path: Path) -> None:
