@@ -17,7 +17,7 @@ from curation.ids import coins
 WHERE = "dedup/groups"
 SAMPLED = "verify-groups"  # the purpose of the coin of a picture
 AT_ONCE = 2_000  # pictures whose near pairs are read in one pass over the edges
-_KEPT = {str(Rule.SINGLE), str(Rule.SURVIVOR), str(Rule.IDENTICAL)}  # of a class that is kept
+_GONE = {str(Rule.NEAR), str(Rule.HOLDOUT)}  # of a class that is not kept
 Row = dict[str, Any]
 
 
@@ -83,7 +83,8 @@ class _Pairs:
         others = sorted({other for key in keys for other in self._near.get(key, ())})
         columns = ["image_id", "rule"]
         fates = files.rows("dedup", "groups", among("image_id", others), columns=columns)
-        self._kept = {row["image_id"] for row in fates if row["rule"] in _KEPT}
+        gone = {row["image_id"] for row in fates if row["rule"] in _GONE}
+        self._kept = set(others) - gone  # who has no row is of an index, which under mis has survivors alone
 
     def key(self, image_id: str) -> str:
         """Return the representative of a picture."""

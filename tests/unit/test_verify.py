@@ -237,6 +237,43 @@ def test_a_group_that_no_near_pair_made_is_found(run: Path, change: dict[str, An
     assert any(told in fault for fault in faults)
 
 
+def group_faults(run: Path) -> list[str]:
+    return [fault for fault in faults_of(run, 1) if fault.startswith("dedup/groups: ")]
+
+
+@pytest.mark.parametrize(("agreement", "agrees"), [(0.5, True), (0.499, False), (None, False)])
+def test_only_a_pair_whose_second_look_agrees_is_near_for_the_audit(
+    run: Path, agreement: float | None, agrees: bool
+) -> None:
+    groups = pq.read_table(run / "dedup/groups").to_pylist()
+    kept = sorted(row["image_id"] for row in groups if row["survivor"])[:2]
+    dropped = sum(row["rule"] == "near_descriptor" for row in groups)
+
+    def look(rows: list[dict[str, Any]]) -> None:
+        for row in rows:
+            row["agreement"] = agreement
+
+    edit_record(run / "neighbours", lambda data: data["notes"]["search"].update(agreement_bound=0.5))
+    edit_table(run / "neighbours", "edges", look)
+    assert len(group_faults(run)) == (0 if agrees else dropped)
+
+    def meet(rows: list[dict[str, Any]]) -> None:
+        rows[:] = [row for row in rows if [row["image_id_a"], row["image_id_b"]] != kept]
+        rows.append({"image_id_a": kept[0], "image_id_b": kept[1], "cosine": 0.99, "agreement": agreement})
+
+    edit_table(run / "neighbours", "edges", meet)
+    met = [fault for fault in group_faults(run) if "it is kept, and near" in fault]
+    assert len(met) == (2 if agrees else 0)
+
+
+def test_a_picture_that_is_kept_beside_one_of_an_earlier_crawl_is_found(run: Path) -> None:
+    groups = pq.read_table(run / "dedup/groups").to_pylist()
+    kept = next(row["image_id"] for row in groups if row["survivor"])
+    old = {"image_id_a": kept, "image_id_b": "f" * 64, "cosine": 0.96}
+    edit_table(run / "neighbours", "edges", lambda rows: rows.append(old))
+    assert group_faults(run) == [f"dedup/groups: {kept}: it is kept, and near {'f' * 64}, which is kept too"]
+
+
 def test_rows_that_were_put_in_or_taken_out_are_found(run: Path) -> None:
     edit_table(run / "balance", "wanted", lambda rows: rows.pop(7))
     assert any("rows there, derived again 1" in fault for fault in faults_of(run, 1))
