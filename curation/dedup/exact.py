@@ -13,7 +13,8 @@ from curation.errors import InputError
 
 MAX_DIMENSION = 1_040  # up to here a dot of codes within +-127 is below 2^24: exact as a float32, in any order of addition
 _PAIRS = 1 << 14  # pairs of pictures whose codes are copied at once
-_MAX_PRODUCTS = 1 << 22  # dots of view pairs, and codes, at once: bounds the memory
+_MAX_PRODUCTS = 1 << 20  # dots of view pairs, and codes, at once: what a core's cache holds
+_TIED = np.float32(1e-5)  # from exact dots and lengths, float32 cosines err by less than 1e-6
 
 
 def checked(codes_NVD: np.ndarray) -> np.ndarray:
@@ -61,13 +62,23 @@ def best_cosines(
     best = np.zeros(len(left_EVD))
     step = max(1, _MAX_PRODUCTS // (asked * views + 2 * views * dimension))
     for start in range(0, len(left_EVD), step):
-        left = left_EVD[start : start + step, :asked].astype(np.float32)
-        right = right_EVD[start : start + step].astype(np.float32)
-        dots = np.matmul(left, right.transpose(0, 2, 1)).astype(np.int64)  # exact: see MAX_DIMENSION
-        squared = (np.square(side).sum(axis=2).astype(np.int64) for side in (left, right))
-        left_squared, right_squared = squared
-        lengths = left_squared[:, :, None] * right_squared[:, None, :]
-        best[start : start + step] = cosines(dots, lengths).max(axis=(1, 2))
+        rows = slice(start, start + step)
+        best[rows] = _best(left_EVD[rows, :asked].astype(np.float32), right_EVD[rows].astype(np.float32))
+    return best
+
+
+def _best(left_EQD: np.ndarray, right_EVD: np.ndarray) -> np.ndarray:
+    """Return the best cosine of each pair, float64 (E,), E at least 1; codes are float32, whose products are exact: see MAX_DIMENSION."""
+    dots = np.matmul(left_EQD, right_EVD.transpose(0, 2, 1))
+    left_squared, right_squared = (np.einsum("evd,evd->ev", side, side) for side in (left_EQD, right_EVD))
+    about = dots / np.sqrt(np.maximum(left_squared, 1))[:, :, None]
+    about /= np.sqrt(np.maximum(right_squared, 1))[:, None, :]
+    tied = np.flatnonzero(about >= (about.max(axis=(1, 2)) - _TIED)[:, None, None])
+    asking, view = np.divmod(tied, right_EVD.shape[1])
+    pair = asking // left_EQD.shape[1]
+    lengths = left_squared.ravel()[asking].astype(np.int64) * right_squared[pair, view].astype(np.int64)
+    values = cosines(dots.ravel()[tied].astype(np.int64), lengths)
+    best: np.ndarray = np.maximum.reduceat(values, np.searchsorted(pair, np.arange(len(left_EQD))))
     return best
 
 

@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from curation.dedup.exact import distinct_views
-from curation.dedup.neighbours import Database
+from curation.dedup.neighbours import Database, distinct
 from curation.schemas import TABLES
 
 HOME, OLD_HOME, VISITOR, OLD_VISITOR = range(4)  # roles of a row; of an earlier index are the old ones
@@ -107,7 +107,7 @@ class Units:
                 for home in homes:
                     database = self._database(home)
                     if database:
-                        for query, hit, _ in database[1].near(codes, self.floor):
+                        for query, hit in database[1].met(codes, self.floor):
                             yield from pairs_of(ids, query, database[0], hit)
         self._waiting = 0
 
@@ -141,7 +141,7 @@ def pairs_of(left: pa.Array, query: np.ndarray, right: pa.Array, hit: np.ndarray
     """Yield pairs of pictures, smaller id first, each once; none of a picture with itself."""
     num_right = max(1, len(right.dictionary))
     met = left.indices.to_numpy()[query].astype(np.int64) * num_right + right.indices.to_numpy()[hit]
-    one, other = np.divmod(np.unique(met), num_right)
+    one, other = np.divmod(distinct(met), num_right)
     a, b = left.dictionary.take(pa.array(one)), right.dictionary.take(pa.array(other))
     differ = pc.not_equal(a, b)
     a, b = a.filter(differ), b.filter(differ)

@@ -9,7 +9,7 @@ import numpy as np
 
 from curation.dedup.cells import Cells, Visits
 from curation.dedup.exact import checked, distinct_views, pair_cosines
-from curation.dedup.neighbours import Database, Pairs
+from curation.dedup.neighbours import Database, Pairs, distinct
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,14 @@ def near_pairs_by_cells(
 
     codes_NVD: int8. query_views: so many leading views visit; all by default. Raises as `curation.dedup.neighbours.near_pairs`.
     """
+    first, second, compared = met_by_cells(codes_NVD, visiting, query_views=query_views, device=device)
+    return Pairs(first, second, pair_cosines(codes_NVD, first, second, query_views=query_views)), compared
+
+
+def met_by_cells(
+    codes_NVD: np.ndarray, visiting: Visiting, *, query_views: int | None = None, device: str = "cpu"
+) -> tuple[np.ndarray, np.ndarray, int]:
+    """Return the pairs of `near_pairs_by_cells` by position, first < second, both int64 (E,), and how many vectors were compared."""
     codes = checked(codes_NVD)
     picture, view = np.nonzero(distinct_views(codes))
     vectors = np.ascontiguousarray(codes[picture, view])
@@ -62,9 +70,10 @@ def near_pairs_by_cells(
         home = home_order[home_ends[cell] : home_ends[cell + 1]]
         asking = visitor[visitor_order[visitor_ends[cell] : visitor_ends[cell + 1]]]
         compared += len(home) * len(asking)
-        for query, hit, _ in Database(vectors[home], device=device).near(vectors[asking], visiting.floor):
-            one, other = picture[asking[query]], picture[home[hit]]
-            met.append(np.unique(np.minimum(one, other) * len(codes) + np.maximum(one, other)))
-    first, second = np.divmod(np.unique(np.concatenate(met)), max(1, len(codes)))
-    first, second = first[first != second], second[first != second]
-    return Pairs(first, second, pair_cosines(codes, first, second, query_views=query_views)), compared
+        one_of, other_of = picture[asking], picture[home]
+        for query, hit in Database(vectors[home], device=device).met(vectors[asking], visiting.floor):
+            one, other = one_of[query], other_of[hit]
+            met.append(distinct(np.minimum(one, other) * len(codes) + np.maximum(one, other)))
+    first, second = np.divmod(distinct(np.concatenate(met)), max(1, len(codes)))
+    differ = first != second
+    return first[differ], second[differ], compared

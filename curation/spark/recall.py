@@ -76,7 +76,7 @@ class _Comparing:
         for batch in split(batches, _COMPARED):
             codes = unpacked(batch, views, kind.dimension)
             database = Database(codes.reshape(-1, kind.dimension))
-            for query, hit, _ in database.near(queries, self.floor):
+            for query, hit in database.met(queries, self.floor):
                 met = np.unique(query // kind.query_views * len(codes) + hit // views)
                 one, other = np.divmod(met, len(codes))
                 columns = {

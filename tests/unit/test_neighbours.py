@@ -14,6 +14,7 @@ from curation.dedup.neighbours import (
     Database,
     Pairs,
     Way,
+    distinct,
     merged,
     near_pairs,
     near_pairs_of_tile,
@@ -173,6 +174,24 @@ def test_the_best_cosine_over_views_is_the_oracles(monkeypatch: pytest.MonkeyPat
     assert found.tolist() == wanted.cosine.tolist()
     assert pair_cosines(codes, wanted.first, wanted.second).tolist() == found.tolist()
     assert decided(codes[:0, 0], codes[:0, 0], 0.5).shape == best_cosines(codes[:0], codes[:0]).shape == (0,)
+
+
+@given(
+    hnp.arrays(np.int8, (2, 4, 3, 5), elements=st.sampled_from([-127, -3, 0, 0, 1, 2, 3, 127])),
+    st.integers(1, 3),
+)
+@settings(deadline=None, max_examples=100)
+def test_the_best_cosine_is_that_of_all_views_in_whole_numbers(codes: np.ndarray, asked: int) -> None:
+    left, right = codes.astype(np.int64)
+    dots = np.einsum("eqd,evd->eqv", left[:, :asked], right)
+    squared = [np.square(side).sum(axis=2) for side in (left[:, :asked], right)]
+    wanted = cosines(dots, squared[0][:, :, None] * squared[1][:, None, :]).max(axis=(1, 2))
+    assert best_cosines(*codes, query_views=asked).tolist() == wanted.tolist()
+
+
+@given(st.lists(st.integers(0, 9)))
+def test_distinct_keys_are_those_of_a_set(keys: list[int]) -> None:
+    assert distinct(np.array(keys, np.int64)).tolist() == sorted(set(keys))
 
 
 def test_views_that_repeat_another_or_are_zero_are_no_rows_of_the_search() -> None:
