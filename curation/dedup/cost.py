@@ -6,9 +6,12 @@ from curation.config_dedup import Device, NeighboursSection
 from curation.dedup.cells import Visits
 from curation.errors import ConfigError
 
-# Multiplications a second of a core or a GPU, of the whole search: cautious. A core of the machine of benchmarks/results/dedup.json
-# does about as many; no GPU was at hand, its figure is a tenth of what float32 products reach on a card of 2022 or later.
+# Multiplications a second of a core or a GPU, of the whole search but the cosines of its pairs. A core of the machine of
+# benchmarks/results/dedup.json does 1e10 to 2e10. No GPU was at hand: its figure is an assumption, a tenth of what float32 products
+# reach on a card of 2022 or later.
 PRODUCTS_PER_SECOND: dict[str, float] = {"cpu": 1e10, "cuda": 4e12}
+ASSUMED = frozenset({"cuda"})
+"""Devices whose rate was never measured: who is told a duration is told so."""
 
 
 def expected_comparisons(visits: Visits, num_cells: int, vectors: int, queries: int) -> float:

@@ -106,13 +106,18 @@ class Answer:
     """Vectors of a run that were looked at; 0 where none were."""
     run: Path | None
 
+    @property
+    def assumed(self) -> bool:
+        """Whether the search's time follows from a rate that was never measured."""
+        return self.question.rates.products is None and self.question.device in cost.ASSUMED
+
     def as_json(self) -> dict[str, Any]:
         """Return the numbers as a program reads them."""
         return {
             "kind": self.kind, "run": str(self.run) if self.run else None, "sampled_vectors": self.sampled,
             "question": asdict(self.question) | {"vectors": self.question.vectors, "queries": self.question.queries},
             "cost": asdict(self.cost) | {"hours": self.cost.hours}, "suggested_rows_per_cell": self.suggested,
-            "refused": self.refused,
+            "assumed_rate": self.assumed, "refused": self.refused,
         }  # fmt: skip
 
 
@@ -292,6 +297,11 @@ def _remarks(answer: Answer) -> list[str]:
     said = [
         f"A task of the search holds about {_bytes(found.task_bytes)}; pairs that are found, and second looks at them, are not counted."
     ]
+    if answer.assumed:
+        said.append(
+            f"A GPU's {cost.PRODUCTS_PER_SECOND[q.device]:.0e} multiplications a second are an assumption, never measured: "
+            "--comparisons-per-second gives its own."
+        )
     if not q.rates.pictures:
         said.append("What the network takes is not counted: --pictures-per-second says how fast it is.")
     if found.at_most:

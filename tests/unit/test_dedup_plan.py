@@ -270,6 +270,17 @@ def test_the_table_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[s
         assert word in shown
 
 
+def test_a_rate_that_was_never_measured_is_said_to_be_assumed(capsys: pytest.CaptureFixture[str]) -> None:
+    sizes = ["--pictures", "1e9", "--cores", "8"]
+    given = ["--comparisons-per-second", "1e9"]
+    for args, assumed in (([], False), (["--gpus", "2"], True), (["--gpus", "2", *given], False)):
+        assert planned(*sizes, *args, "--max-comparisons", "1e30", capsys=capsys)["assumed_rate"] is assumed
+        assert main(["dedup", "plan", *sizes, *args, "--max-comparisons", "1e30"]) == 0
+        assert (
+            "4e+12 multiplications a second are an assumption" in " ".join(capsys.readouterr().out.split())
+        ) == assumed
+
+
 # ---- --holdout
 
 
