@@ -1,10 +1,10 @@
 """The built-in descriptor: what must be one picture, what must not, and what hostile pictures become."""
 
-import io
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+from drawings import drawing, saved
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageOps
 
 from curation.dedup.builtin import (
@@ -20,22 +20,6 @@ from curation.dedup.builtin import (
 from curation.dedup.neighbours import near_pairs, near_pairs_oracle
 from curation.dedup.second_look import BOUND, DETAIL_BYTES, agreement
 from curation.images import decode
-
-
-def drawing(seed: int = 0, size: tuple[int, int] = (240, 180)) -> Image.Image:
-    image = Image.new("RGB", size, (250, 250, 245))
-    draw = ImageDraw.Draw(image)
-    for i in range(7):
-        x, y = (37 * (i + seed) * (seed + 3) + 20 * i) % 170 + 10, (53 * (i + 1) * (seed + 1)) % 110 + 10
-        colour = ((90 * i + 60 * seed) % 256, (70 * i) % 256, (200 - 40 * i) % 256)
-        (draw.ellipse if i % 2 else draw.rectangle)((x, y, x + 25 + 5 * i, y + 45 - 3 * i), fill=colour)
-    return image
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 def cosine(left: Image.Image, right: Image.Image) -> float:

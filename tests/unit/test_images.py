@@ -1,31 +1,14 @@
 """Decoding: what must be one picture, what must not, and what every mode of file becomes."""
 
-import io
-
 import numpy as np
 import pytest
-from PIL import Image, ImageDraw
+from drawings import drawing, saved
+from PIL import Image
 
 from curation.dedup.builtin import codes
 from curation.dedup.exact import best_cosines
 from curation.errors import Reason
 from curation.images import UndecodableImageError, decode
-
-
-def drawing(seed: int = 0, size: tuple[int, int] = (240, 180)) -> Image.Image:
-    image = Image.new("RGB", size, (250, 250, 245))
-    draw = ImageDraw.Draw(image)
-    for i in range(7):
-        x, y = (37 * (i + seed) * (seed + 3) + 20 * i) % 170 + 10, (53 * (i + 1) * (seed + 1)) % 110 + 10
-        colour = ((90 * i + 60 * seed) % 256, (70 * i) % 256, (200 - 40 * i) % 256)
-        (draw.ellipse if i % 2 else draw.rectangle)((x, y, x + 25 + 5 * i, y + 45 - 3 * i), fill=colour)
-    return image
-
-
-def saved(image: Image.Image, kind: str, **options: object) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, kind, **options)
-    return stream.getvalue()
 
 
 @pytest.mark.parametrize("kind", ["PNG", "JPEG", "GIF", "BMP", "TIFF", "WEBP"])

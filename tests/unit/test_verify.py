@@ -19,7 +19,6 @@ from curation.audit.records import check_records
 from curation.cli import main
 from curation.digest import table_digest
 from curation.ids import coin
-from curation.pipeline import write_summary
 from curation.report.verify import VerifyOptions, verify
 from curation.schemas import stable_columns
 from curation.stage import RECORD, sealed
@@ -36,13 +35,6 @@ STAGES = (
     "dedup",
     "manifest",
 )
-
-
-@pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("audit") / "run"
-    write_summary(make_run(path))
-    return path
 
 
 @pytest.fixture

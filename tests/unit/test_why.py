@@ -20,11 +20,9 @@ from curation.stage import RECORD, sealed
 MAIN = "manifest/manifest.parquet"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("why") / "run"
-    make_run(path)
-    return path
+@pytest.fixture
+def run(whole: Path) -> Path:
+    return whole
 
 
 def table(run: Path, name: str) -> list[dict[str, Any]]:

@@ -20,11 +20,9 @@ Row = dict[str, Any]
 MAIN = "manifest/manifest.parquet"
 
 
-@pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("why-removed") / "run"
-    make_run(path)
-    return path
+@pytest.fixture
+def run(whole: Path) -> Path:
+    return whole
 
 
 def table(run: Path, name: str) -> list[Row]:
