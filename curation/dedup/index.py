@@ -18,6 +18,7 @@ from curation.errors import ConfigError, InputError
 
 FOLDER, RECORD = "index", "index.json"
 CENTROIDS, MEMBERS, VECTORS, DESCRIPTORS = "centroids.npy", "members", "vectors", "descriptors"
+_KEYS = ("earlier", "kind_sha256", "centroids_sha256", "settings")  # that index.json must have
 RULES = ("mis", "dominated")  # under which the answer of crawl after crawl is that of all at once
 VERSION = 1
 
@@ -71,6 +72,12 @@ def _opened(path: Path) -> Index:
         raise InputError(
             f"{folder / RECORD} is of version {version}, this is bicurate with version {VERSION}"
         )
+    absent = [key for key in _KEYS if key not in data]
+    if absent:
+        raise InputError(f"{folder / RECORD} is not the record of an index: it lacks {', '.join(absent)}")
+    for name in (CENTROIDS, MEMBERS, VECTORS, DESCRIPTORS):
+        if not (folder / name).exists():
+            raise InputError(f"index {folder} lacks {name}: it was not copied whole")
     return Index(folder, data, hashlib.sha256(text).hexdigest())
 
 

@@ -9,11 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from curation.dedup.groups import RULES, Graph, Settled, rank
-from curation.dedup.index import RECORD, check_same, open_chain
+from curation.dedup.index import CENTROIDS, DESCRIPTORS, MEMBERS, RECORD, VECTORS, check_same, open_chain
 from curation.dedup.neighbours import Pairs
 from curation.errors import ConfigError, InputError
 
 EPOCHS = 3
+PARTS = (CENTROIDS, MEMBERS, VECTORS, DESCRIPTORS)
 
 
 @st.composite
@@ -87,6 +88,8 @@ def write(path: Path, **data: object) -> Path:
         "settings": {},
     } | data
     (path / RECORD).write_text(json.dumps(whole))
+    for name in PARTS:
+        (path / name).mkdir()
     return path
 
 
@@ -104,8 +107,15 @@ def test_a_chain_names_all_its_indexes_oldest_first(tmp_path: Path) -> None:
         check_same(open_chain([first]), {"kind_sha256": "aa", "centroids_sha256": "dd"})
 
 
-@pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"version": 9}', "\x00"])
+@pytest.mark.parametrize("text", ["", "[]", "{}", '"x"', '{"version": 1}', '{"version": 9}', "\x00"])
 def test_what_is_no_index_is_told(tmp_path: Path, text: str) -> None:
     (tmp_path / RECORD).write_text(text)
     with pytest.raises(InputError, match=r"index\.json is"):
         open_chain([tmp_path])
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_an_index_that_was_not_copied_whole_is_told(tmp_path: Path, part: str) -> None:
+    (write(tmp_path / "index") / part).rmdir()
+    with pytest.raises(InputError, match=rf"lacks {part}: it was not copied whole"):
+        open_chain([tmp_path / "index"])
