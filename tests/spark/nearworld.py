@@ -1,14 +1,13 @@
 """Runs up to the search for near pictures, made by coin without a picture: what stage `dedup` reads, and what it must answer."""
 
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
+from handmade import Rows, note, write
 
 from curation.config import (
     BalanceSection,
@@ -22,13 +21,10 @@ from curation.dedup.groups import Groups, group, rank
 from curation.dedup.index import externals, open_chain
 from curation.dedup.neighbours import Pairs
 from curation.ids import coin, image_id, pair_id
-from curation.schemas import TABLES
-from curation.stage import RECORD
 
 KIND = {"name": "made-up", "sha256": "c0" * 32, "views": 1, "query_views": 1, "dimension": 2}
 FLOOR, THRESHOLD = 0.92, 0.95
 STEPS = (0.92, 0.94, 0.95, 0.97, 0.99, 1.0)
-Rows = list[dict[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -92,7 +88,7 @@ class World:
         own = [n for n, one in enumerate(self.epoch) if one == epoch]
         seen = {*again}
         shown = [n for n, one in enumerate(self.ids) if n in own or one in seen]
-        _write(run, "embed", "descriptors", [self._described(n) for n in shown])
+        write(run, "embed", "descriptors", [self._described(n) for n in shown])
         note(run, "embed", notes={"kind": KIND})
         searched = {
             int(c): min(self.ids[n] for n in own if self.of_class[n] == c) for c in self.of_class[own]
@@ -132,7 +128,7 @@ class World:
             for c, one in searched.items()
         ]
         for name, rows in (("identical", identical), ("edges", edges), ("vectors", vectors)):
-            _write(run, "neighbours", name, rows)
+            write(run, "neighbours", name, rows)
         np.save(run / "neighbours" / "centroids.npy", np.ones((3, 2), np.int8))
         search = {
             "floor": FLOOR,
@@ -159,9 +155,9 @@ class World:
                         "detector": "script", "mixed": False, "entry_ids": [1],
                     }
                 )  # fmt: skip
-        _write(run, "balance", "wanted", wanted)
-        _write(run, "download", "outcomes", outcomes)
-        _write(run, "match", "matches", matches)
+        write(run, "balance", "wanted", wanted)
+        write(run, "download", "outcomes", outcomes)
+        write(run, "match", "matches", matches)
 
 
 def config(run: Path, *, against: tuple[Path, ...] = (), partitions: int = 2, **dedup: Any) -> RunConfig:
@@ -178,23 +174,3 @@ def table(run: Path, name: str, stage: str = "dedup") -> Rows:
     read = pq.read_table(run / stage / name)
     rows: Rows = read.sort_by([(read.schema.names[0], "ascending")]).to_pylist()
     return rows
-
-
-def _write(run: Path, stage: str, name: str, rows: Rows) -> None:
-    place = run / stage / name
-    place.mkdir(parents=True)
-    schema = pa.schema([field.remove_metadata() for field in TABLES[name]])
-    for part in range(2):
-        pq.write_table(pa.Table.from_pylist(rows[part::2], schema=schema), place / f"{part}.parquet")
-    file = run / stage / RECORD
-    data = json.loads(file.read_text()) if file.is_file() else {}
-    tables = data.get("tables", {}) | {name: {"rows": len(rows), "digest": str(len(rows))}}
-    file.write_text(
-        json.dumps({"stage": stage, "files": {}, "notes": {}, "ledgers": []} | data | {"tables": tables})
-    )
-
-
-def note(run: Path, stage: str, **keys: Any) -> None:
-    """Set keys of a stage's record."""
-    file = run / stage / RECORD
-    file.write_text(json.dumps(json.loads(file.read_text()) | keys))

@@ -1,9 +1,6 @@
 """Stages embed, neighbours and dedup over a small download made by hand: captions move, and one answer comes out."""
 
-import io
-import json
 import shutil
-import tarfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -11,6 +8,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawings import saved
+from handmade import fetch, write
 from PIL import Image, ImageDraw, ImageOps
 from pyspark.sql import SparkSession
 
@@ -26,7 +25,7 @@ from curation.config import (
 from curation.ids import coin, image_id, pair_id
 from curation.schemas import TABLES
 from curation.spark import dedup, embed, neighbours
-from curation.stage import RECORD, Record, read_record
+from curation.stage import Record, read_record
 
 Done = tuple[Path, list[Record]]  # the run, and the records of the three stages
 STAGES = (embed, neighbours, dedup)
@@ -45,22 +44,16 @@ def drawing(seed: int) -> Image.Image:
     return image
 
 
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
 def pictures() -> dict[str, bytes]:
     """Bytes by url: six drawings, a larger and a mirrored copy of the first, a bordered second, bytes that lie twice, junk."""
-    files = {f"{SITE}{seed}.png": png(drawing(seed)) for seed in range(6)}
-    files[f"{SITE}0-large.png"] = png(drawing(0).resize((320, 240)))
-    files[f"{SITE}0-mirror.png"] = png(ImageOps.mirror(drawing(0)))
-    files[f"{SITE}1-border.png"] = png(ImageOps.expand(drawing(1), 8, (20, 20, 20)))
+    files = {f"{SITE}{seed}.png": saved(drawing(seed)) for seed in range(6)}
+    files[f"{SITE}0-large.png"] = saved(drawing(0).resize((320, 240)))
+    files[f"{SITE}0-mirror.png"] = saved(ImageOps.mirror(drawing(0)))
+    files[f"{SITE}1-border.png"] = saved(ImageOps.expand(drawing(1), 8, (20, 20, 20)))
     files[f"{SITE}2-again.png"] = files[f"{SITE}2.png"]
-    files[f"{SITE}plain-a.png"] = png(Image.new("RGB", (20, 20), "red"))
-    files[f"{SITE}plain-b.png"] = png(Image.new("RGB", (30, 20), "red"))
-    files[f"{SITE}cut.png"] = png(drawing(9))[:-300]
+    files[f"{SITE}plain-a.png"] = saved(Image.new("RGB", (20, 20), "red"))
+    files[f"{SITE}plain-b.png"] = saved(Image.new("RGB", (30, 20), "red"))
+    files[f"{SITE}cut.png"] = saved(drawing(9))[:-300]
     return files
 
 
@@ -82,47 +75,10 @@ PAIRS = [
 ]
 
 
-def write(run: Path, stage: str, table: str, rows: list[dict[str, Any]], parts: int) -> None:
-    """Write a table of a stage in some files, rows in turn and backwards for an even number of files; commit it."""
-    place = run / stage / table
-    place.mkdir(parents=True)
-    schema = pa.schema([field.remove_metadata() for field in TABLES[table]])
-    rows = rows if parts % 2 else rows[::-1]
-    for part in range(parts):
-        pq.write_table(pa.Table.from_pylist(rows[part::parts], schema=schema), place / f"{part}.parquet")
-    record = {"stage": stage, "tables": {table: {"rows": len(rows), "digest": "0"}}, "files": {}, "notes": {}}
-    (run / stage / RECORD).write_text(json.dumps(record | {"ledgers": [], "seconds": 0.0}))
-
-
-def download(run: Path, parts: int) -> None:
-    rows: list[dict[str, Any]] = []
-    raw = run / "download" / "raw"
-    raw.mkdir(parents=True)
-    files = sorted(pictures().items())
-    for shard in range(2):
-        name = f"{shard:05d}.tar"
-        with tarfile.open(raw / name, "w") as tar:
-            for url, body in files[shard::2]:
-                rows.append(
-                    {
-                        "url": url,
-                        "status": "ok",
-                        "image_id": image_id(body),
-                        "bytes": len(body),
-                        "raw_shard": name,
-                    }
-                    | {"raw_offset": tar.offset + tarfile.BLOCKSIZE}
-                )
-                member = tarfile.TarInfo(f"{len(rows)}.png")
-                member.size = len(body)
-                tar.addfile(member, io.BytesIO(body))
-    rows.append({"url": f"{SITE}gone.png", "status": "dropped", "reason": "http_status"})
-    write(run, "download", "outcomes", rows, parts)
-
-
 def make_run(run: Path, parts: int = 1) -> None:
     """Make what the two stages read: download, balance and match."""
-    download(run, parts)
+    gone = {"url": f"{SITE}gone.png", "status": "dropped", "reason": "http_status"}
+    fetch(run, sorted(pictures().items()), parts, [gone])
     wanted, matches = [], []
     for name, text, languages, held_out in PAIRS:
         url = SITE + name

@@ -2,7 +2,6 @@
 
 import io
 import json
-import tarfile
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from handmade import fetch
 from PIL import Image
 from pyspark.sql import SparkSession
 
@@ -18,11 +18,10 @@ from curation.config_dedup import EmbedSection
 from curation.dedup.kinds import Kind, recipe_of
 from curation.errors import ConfigError, InputError, StageError
 from curation.ids import image_id
-from curation.schemas import TABLES
 from curation.spark import describing, embed
 from curation.spark.describing import Describing
 from curation.spark.shipping import ship_array, shipped_array
-from curation.stage import RECORD, Record
+from curation.stage import Record
 
 
 def png(seed: int) -> bytes:
@@ -43,38 +42,7 @@ BODIES = [*map(png, range(6)), white(), b"<html>", png(1)[:60]]
 
 def download(run: Path, parts: int = 1) -> None:
     """Make a finished download of `BODIES`, the first of which lies twice."""
-    raw = run / "download" / "raw"
-    raw.mkdir(parents=True)
-    rows: list[dict[str, Any]] = []
-    for shard in range(2):
-        with tarfile.open(raw / f"{shard}.tar", "w") as tar:
-            for number, body in enumerate([*BODIES, BODIES[0]]):
-                if number % 2 == shard:
-                    place = {"raw_shard": f"{shard}.tar", "raw_offset": tar.offset + tarfile.BLOCKSIZE}
-                    member = tarfile.TarInfo(f"{number}")
-                    member.size = len(body)
-                    tar.addfile(member, io.BytesIO(body))
-                    rows.append(
-                        {
-                            "url": f"http://a/{number}",
-                            "status": "ok",
-                            "bytes": len(body),
-                            "image_id": image_id(body),
-                        }
-                        | place
-                    )
-    table = run / "download" / "outcomes"
-    table.mkdir()
-    schema = pa.schema([field.remove_metadata() for field in TABLES["outcomes"]])
-    for part in range(parts):
-        pq.write_table(pa.Table.from_pylist(rows[part::parts], schema=schema), table / f"{part}.parquet")
-    record = {
-        "stage": "download",
-        "tables": {"outcomes": {"rows": len(rows), "digest": "0"}},
-        "files": {},
-        "notes": {},
-    }
-    (run / "download" / RECORD).write_text(json.dumps(record | {"ledgers": []}))
+    fetch(run, [(f"http://a/{number}", body) for number, body in enumerate([*BODIES, BODIES[0]])], parts)
 
 
 def config(run: Path, kind: str, partitions: int = 2, **keys: Any) -> RunConfig:
