@@ -1,4 +1,4 @@
-"""Earlier crawls in the search of a new one: their indexes' vectors, in their frozen cells. Part of stage `neighbours`."""
+"""Earlier crawls beside a new one: their indexes' members, and their vectors in their frozen cells. Part of `neighbours` and `dedup`."""
 
 from collections.abc import Sequence
 from functools import reduce
@@ -34,10 +34,16 @@ def frozen_cells(chain: Sequence[Index], kind: Kind, mode: str) -> Cells:
 
 def without_members(described: DataFrame, chain: Sequence[Index]) -> DataFrame:
     """Return the descriptors less those of pictures, by their bytes, that an earlier crawl described."""
-    for index in chain:
-        members = read_table(described.sparkSession, index.path, MEMBERS).select("image_id")
-        described = described.join(members, "image_id", "left_anti")
-    return described
+    members = members_of(described.sparkSession, chain)
+    return (
+        described if members is None else described.join(members.select("image_id"), "image_id", "left_anti")
+    )
+
+
+def members_of(spark: SparkSession, chain: Sequence[Index]) -> DataFrame | None:
+    """Return the table `members` of all indexes of a chain; None where there is none."""
+    tables = [read_table(spark, index.path, MEMBERS) for index in chain]
+    return reduce(DataFrame.unionByName, tables) if tables else None
 
 
 def old_descriptors(spark: SparkSession, chain: Sequence[Index]) -> DataFrame:

@@ -20,11 +20,12 @@ from curation.dedup.index import Index, check_same, check_searched, check_settin
 from curation.dedup.kinds import settled
 from curation.errors import ConfigError, Reason
 from curation.spark import members as fate
+from curation.spark.against import members_of, without_members
 from curation.spark.captions import write_rows
 from curation.spark.classes import best_of_class, late, ranked, vertices, without
 from curation.spark.groups import settle
 from curation.spark.holdout import near_holdout
-from curation.spark.index import members_of, write_index
+from curation.spark.index import write_index
 from curation.spark.neighbours import chosen_device
 from curation.spark.session import get_session
 from curation.spark.stage import read_table, write_table, written_once
@@ -77,10 +78,7 @@ def _dedup(stage: OpenStage, *, chain: Sequence[Index], sets: Sequence[HoldoutSe
     check_searched(chain, stage.inputs["neighbours"].data.get("externals", []))
     described = read_table(spark, stage.input("embed"), "descriptors")
     members = members_of(spark, chain)
-    new = (
-        described if members is None else described.join(members.select("image_id"), "image_id", "left_anti")
-    )
-    pictures = _pictures(spark, stage, new, sets)
+    pictures = _pictures(spark, stage, without_members(described, chain), sets)
     stands = pictures.where("holdout IS NULL")
     classes = written_once(best_of_class(stands, section.rank), _CLASSES, scratch / "classes")
     edges = late(
@@ -88,11 +86,13 @@ def _dedup(stage: OpenStage, *, chain: Sequence[Index], sets: Sequence[HoldoutSe
         section.settled_threshold,
         search["agreement_bound"],
     )
-    edges = edges.transform(lambda near: without(near, pictures.where("holdout IS NOT NULL")))
+    gone = pictures.where("holdout IS NOT NULL")
+    if sets:
+        edges = without(edges, gone)
     graph = vertices(edges, classes, members, section.rank, scratch)
     settled, how = settle(graph, section.rule, scratch, driver_edges=section.driver_edges)
     groups = fate.standing(stands, classes, fate.fates(graph, settled, members))
-    groups = groups.unionByName(fate.near_evaluation(pictures.where("holdout IS NOT NULL")))
+    groups = groups.unionByName(fate.near_evaluation(gone))
     held = None
     if members is not None:
         seen = fate.seen_before(described, members)
@@ -115,7 +115,8 @@ def _pictures(spark: SparkSession, stage: OpenStage, new: DataFrame, sets: Seque
         stage.config.dedup.rank,
     )
     device = chosen_device(spark, stage.config.neighbours.device) if sets else "cpu"
-    near = near_holdout(stage, new, sets, device=device).withColumnRenamed("near", "holdout_near")
+    near = near_holdout(stage, new, sets, stage.path / SCRATCH / "holdout", device=device)
+    near = near.withColumnRenamed("near", "holdout_near")
     columns = [*keys.columns, "holdout", "holdout_near", "holdout_cosine"]
     found = keys.join(near, "image_id", "left").select(*columns)
     return written_once(found, _PICTURES, stage.path / SCRATCH / "pictures")

@@ -36,6 +36,7 @@ from curation.spark.describing import Describing
 from curation.spark.devices import gpu_profile, task_device
 from curation.spark.session import get_session
 from curation.spark.shipping import ship_array, shipped_array
+from curation.spark.stage import count_by, written_once
 from curation.stage import OpenStage, Tally, file_sha256
 
 FOLDER = "holdout"  # of the stage: the descriptors of sets that were given as pictures, for the next time
@@ -52,11 +53,12 @@ _READ = pa.schema([pa.field("path", pa.string()), pa.field("image_id", pa.string
 
 
 def near_holdout(
-    stage: OpenStage, described: DataFrame, sets: Sequence[HoldoutSet], *, device: Device
+    stage: OpenStage, described: DataFrame, sets: Sequence[HoldoutSet], place: Path, *, device: Device
 ) -> DataFrame:
     """Return (image_id, holdout, near, holdout_cosine, agreement) of the pictures near one of a set's, a row each, computed once.
 
-    described: rows of `descriptors`, of the kind of the stage's input. sets: as `find_sets` gives. device: of the search, cpu or cuda.
+    described: rows of `descriptors`, of the kind of the stage's input. sets: as `find_sets` gives. place: a directory of the caller's.
+    device: of the search, cpu or cuda.
     Of several sets that of the highest cosine stands, then the first by name. Notes the sets, and how many pictures each drops.
     Raises StageError for a set of another kind, ConfigError where pictures are given and embed.kind is not the run's.
     """
@@ -71,18 +73,19 @@ def near_holdout(
     found = map_batches(
         described.select("image_id", "codes", "detail"), search, NEAR, profile=gpu_profile(spark, device)
     )
-    near = found.toArrow().sort_by("image_id")  # as many as are dropped: few, and the driver can tell of them
-    _note(stage, sets, targets, near, threshold)
-    return spark.createDataFrame(near, spark_schema(NEAR))
+    near = written_once(found, spark_schema(NEAR), place)
+    _note(stage, sets, targets, count_by(near, "holdout"), threshold)
+    return near
 
 
 def _note(
-    stage: OpenStage, sets: Sequence[HoldoutSet], targets: Targets, near: pa.Table, threshold: float
+    stage: OpenStage,
+    sets: Sequence[HoldoutSet],
+    targets: Targets,
+    dropped: dict[str, int],
+    threshold: float,
 ) -> None:
     """Keep for the record what each set holds and drops; warn of files that could not be described."""
-    dropped = {
-        str(row["values"]): int(row["counts"]) for row in near.column("holdout").value_counts().to_pylist()
-    }
     pictures = dict(zip(targets.names, targets.member.sum(axis=0).tolist(), strict=True))
     notes: dict[str, Any] = {}
     for one in sets:

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Sequence
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
 from curation.dedup.groups import Rule
@@ -23,15 +23,6 @@ from curation.dedup.index import (
 from curation.spark.classes import KEYS
 from curation.spark.stage import read_table, write_table
 from curation.stage import OpenStage, file_sha256, write_atomically
-
-
-def members_of(spark: SparkSession, chain: Sequence[Index]) -> DataFrame | None:
-    """Return the table `members` of all indexes of a chain; None where there is none."""
-    found: DataFrame | None = None
-    for index in chain:
-        table = read_table(spark, index.path, MEMBERS)
-        found = table if found is None else found.unionByName(table)
-    return found
 
 
 def write_index(

@@ -8,6 +8,7 @@ import pyarrow as pa
 from pyspark.resource import ResourceProfile
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
+from pyspark.sql.types import StructType
 
 from curation.schemas import TABLES, stable_columns
 from curation.spark.batches import digest_column, map_batches, plain, spark_schema
@@ -41,7 +42,7 @@ def as_uri(place: Path) -> str:
     return f"file://{place.resolve()}"  # not quoted: Spark takes the characters as they are
 
 
-def written_once(frame: DataFrame, schema: str, place: Path) -> DataFrame:
+def written_once(frame: DataFrame, schema: str | StructType, place: Path) -> DataFrame:
     """Write rows to a directory of the stage's own and read them back, so that they are computed once and plans stay short."""
     frame.write.mode("overwrite").parquet(as_uri(place))
     return frame.sparkSession.read.schema(schema).parquet(as_uri(place))

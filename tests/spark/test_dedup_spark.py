@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from nearworld import THRESHOLD, World, config, note, table
+from handmade import note
+from nearworld import THRESHOLD, World, config, table
 from pyspark.sql import DataFrame, SparkSession
 
 from curation.config import RunConfig
+from curation.dedup.holdout import HoldoutSet
 from curation.dedup.index import externals, open_chain
 from curation.errors import ConfigError, InputError
 from curation.spark import dedup
@@ -122,11 +124,15 @@ def test_what_is_near_an_evaluation_set_is_dropped_first_and_the_others_of_its_g
         (one, "coco", "f" * 64, 0.99, None) for n, one in enumerate(WORLD.ids) if WORLD.of_class[n] in gone
     ]
 
-    def near_holdout(stage: OpenStage, described: DataFrame, sets: object, *, device: str) -> DataFrame:
+    def near_holdout(
+        stage: OpenStage, described: DataFrame, sets: object, place: Path, *, device: str
+    ) -> DataFrame:
         columns = "image_id string, holdout string, near string, holdout_cosine double, agreement double"
         return described.sparkSession.createDataFrame(near, columns)
 
     monkeypatch.setattr(dedup, "near_holdout", near_holdout)
+    holdout = HoldoutSet("coco", Path("sets/coco"), "5e" * 32, {}, 1)
+    monkeypatch.setattr(dedup, "find_sets", lambda holdout_: [holdout])
     record = dedup.run(config(run))
     dropped = {row[0] for row in near}
     assert [row for row in found(run) if row[0] not in dropped] == [

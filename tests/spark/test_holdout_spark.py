@@ -1,6 +1,5 @@
 """Evaluation sets against a run's descriptors: what `dedup` drops for them, whatever form a set has."""
 
-import io
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,6 +8,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from drawings import saved
 from PIL import Image
 from pyspark.sql import SparkSession
 
@@ -31,13 +31,7 @@ def picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
     return Image.fromarray(levels).resize(size, Image.Resampling.BICUBIC)
 
 
-def png(image: Image.Image) -> bytes:
-    stream = io.BytesIO()
-    image.save(stream, "PNG")
-    return stream.getvalue()
-
-
-POOL = [*(png(picture(seed)) for seed in range(8)), png(Image.new("RGB", (20, 20), "white"))]
+POOL = [*(saved(picture(seed)) for seed in range(8)), saved(Image.new("RGB", (20, 20), "white"))]
 
 
 def described(bodies: list[bytes], kind: Kind = KIND) -> pa.Table:
@@ -73,7 +67,9 @@ def stage_of(
 
 def found_in(spark: SparkSession, stage: OpenStage, parts: int = 3) -> list[dict[str, Any]]:
     frame = read_table(spark, stage.input("embed"), "descriptors").repartition(parts, "image_id")
-    near = near_holdout(stage, frame, find_sets(stage.config.dedup.holdout), device="cpu")
+    near = near_holdout(
+        stage, frame, find_sets(stage.config.dedup.holdout), stage.path / "near", device="cpu"
+    )
     return [row.asDict() for row in near.orderBy("image_id").collect()]
 
 
@@ -88,17 +84,17 @@ def folder(place: Path, files: dict[str, bytes]) -> Path:
 def holdout(tmp_path: Path) -> dict[str, Path]:
     """Three sets: of pictures, one of them plain and one broken; of descriptors; and of something else."""
     flickr = {
-        "a.png": png(picture(1, (128, 96))),
+        "a.png": saved(picture(1, (128, 96))),
         "b.png": POOL[8],
         "broken.png": POOL[0][:80],
         "labels.csv": b"a,1",
     }
     coco = tmp_path / "coco"
     coco.mkdir()
-    pq.write_table(described([POOL[2], png(picture(1, (96, 72)))]), coco / "part.parquet")
+    pq.write_table(described([POOL[2], saved(picture(1, (96, 72)))]), coco / "part.parquet")
     return {
         "flickr": folder(tmp_path / "flickr", flickr), "coco": coco,
-        "other": folder(tmp_path / "other", {"x.png": png(picture(77).rotate(90))}),
+        "other": folder(tmp_path / "other", {"x.png": saved(picture(77).rotate(90))}),
     }  # fmt: skip
 
 
