@@ -7,7 +7,8 @@ FILE.npy is what `enlarged.py` writes. In one process, one thread, times in CPU 
 recall    mode `probe` with p = 1, 2, 4, 8 beside `exhaustive`: a sample of pictures by coin compared with all of them, as the stage's
           audit does. exhaustive's own time follows from the sample's: it is linear in the queries
 single    the way of SemDeDup and NeMo Curator: one's own cell alone, in cells so large that as many vectors are compared as with p
-growth    10^4 to 10^6 vectors at 1,000 and at 4,000 rows a cell, p = 4: k-means, placing, search and exact cosines; the exponent by least squares
+growth    10^4 to 10^6 vectors at 1,000 and at 4,000 rows a cell, p = 4, at the kind's floor and at 0.95: k-means, placing and search, and
+          exact cosines of the pairs found; the exponents by least squares, of all, of what comes before the cosines, and of the pairs
 gpu       comparisons a second of a cell on a GPU, as a share of what the card does in a plain matrix product; skipped without one
 """
 
@@ -16,8 +17,8 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ from curation.dedup.faiss_package import gpus, load_faiss
 from curation.dedup.kinds import kind_of
 from curation.dedup.neighbours import Database, Pairs
 from curation.dedup.recall import measured
-from curation.dedup.search import Visiting, near_pairs_by_cells
+from curation.dedup.search import Visiting, met_by_cells
 from curation.ids import coins
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -39,7 +40,9 @@ SETTINGS = NeighboursSection()
 PROBES = (1, 2, 4, 8)
 GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
 ROWS_PER_CELL = (1_000, SETTINGS.rows_per_cell)
-ROUNDS = 3  # of the small ones; the best counts
+FLOORS = (kind_of("builtin").floor, 0.95)
+QUICK = 100_000  # vectors, up to which a search takes a few seconds
+ROUNDS = 3  # of quick ones; the best counts
 
 
 @dataclass(frozen=True)
@@ -75,20 +78,26 @@ def main() -> None:
         "machine": machine(), "versions": versions("numpy", "faiss-cpu", "faiss-gpu"), "pool": note, "floor": pool.floor,
         "rows_per_cell": SETTINGS.rows_per_cell, "sample_per_cell": SETTINGS.sample_per_cell, "threads": 1,
     }  # fmt: skip
-    parts: dict[str, Callable[[], Any]] = {
-        "growth": lambda: growth(pool), "gpu": lambda: gpu(pool), "recall": lambda: recall(pool, arguments.sample),
-    }  # fmt: skip
+    if arguments.parts and arguments.out.is_file():
+        results = json.loads(arguments.out.read_text()) | results
+    parts: dict[str, Callable[[], Iterator[Any]]] = {
+        "growth": lambda: growth(pool),
+        "gpu": lambda: iter([gpu(pool)]),
+        "recall": lambda: recall(pool.of_about(arguments.vectors), arguments.sample),
+    }
     for name in arguments.parts or parts:
-        results[name] = parts[name]()
-        if arguments.out.is_file() and arguments.parts:
-            results = json.loads(arguments.out.read_text()) | results
-        arguments.out.write_text(json.dumps(results, indent=1) + "\n")
+        for found in parts[name]():
+            results[name] = found
+            arguments.out.write_text(json.dumps(results, indent=1) + "\n")
 
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("file", type=Path)
     parser.add_argument("--sample", type=int, default=2_000, help="pictures that are compared with all")
+    parser.add_argument(
+        "--vectors", type=int, default=1_000_000, help="that the recall is measured on, about"
+    )
     parser.add_argument("--floor", type=float, default=kind_of("builtin").floor)
     parser.add_argument("--parts", nargs="+", choices=("growth", "gpu", "recall"), help="all by default")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results/dedup.json")
@@ -104,40 +113,45 @@ def cells_of(pool: Pool, rows_per_cell: int) -> Cells:
     return fitted(pool.codes[picture[sampled], view[sampled]], luck[sampled], number)
 
 
-def searched(pool: Pool, rows_per_cell: int, probe: int) -> tuple[Pairs, dict[str, Any]]:
-    """Search, and say what it took."""
+def searched(pool: Pool, rows_per_cell: int, probe: int) -> tuple[np.ndarray, dict[str, Any]]:
+    """Search; return the pairs found, as numbers that `found_of` knows, and what it took."""
     began = time.process_time()
     cells = cells_of(pool, rows_per_cell)
-    placed = time.process_time()
-    pairs, compared = near_pairs_by_cells(
-        pool.codes, Visiting(cells, "probe", probe, pool.floor), query_views=pool.query_views
-    )
+    placing = time.process_time()
+    visiting = Visiting(cells, "probe", probe, pool.floor)
+    first, second, compared = met_by_cells(pool.codes, visiting, query_views=pool.query_views)
+    valuing = time.process_time()
+    pair_cosines(pool.codes, first, second, query_views=pool.query_views)
     ended = time.process_time()
-    return pairs, {
-        "probe": probe, "rows_per_cell": rows_per_cell, "cells": len(cells), "comparisons": compared, "pairs": len(pairs),
-        "kmeans_seconds": round(placed - began, 2), "search_seconds": round(ended - placed, 2),
-        "comparisons_per_second": round(compared / (ended - placed)),
+    return first * len(pool.codes) + second, {
+        "probe": probe, "rows_per_cell": rows_per_cell, "floor": pool.floor, "cells": len(cells), "comparisons": compared,
+        "pairs": len(first), "kmeans_seconds": round(placing - began, 3), "search_seconds": round(valuing - placing, 3),
+        "cosines_seconds": round(ended - valuing, 3), "seconds": round(ended - began, 3),
+        "comparisons_per_second": round(compared / (valuing - placing)),
     }  # fmt: skip
 
 
-def recall(pool: Pool, size: int) -> dict[str, Any]:
-    """Compare the modes on all pictures."""
+def recall(pool: Pool, size: int) -> Iterator[dict[str, Any]]:
+    """Yield the modes compared on all pictures: after each search what there is."""
     sample = np.sort(np.argsort(coins(map(str, range(len(pool.codes))), 0, "audit"))[:size])
     truth, seconds = exhaustive_of(pool, sample)
     whole = {
-        "mode": "exhaustive", "sampled_pictures": size, "near_pairs_of_the_sample": len(truth),
-        "sample_seconds": round(seconds, 1), "seconds_of_all_estimated": round(seconds * len(pool.codes) / size / 2),
+        "mode": "exhaustive", "pictures": len(pool.codes), "vectors": int(distinct_views(pool.codes).sum()), "sampled_pictures": len(sample), "near_pairs_of_the_sample": len(truth),
+        "sample_seconds": round(seconds, 1), "seconds_of_all_estimated": round(seconds * len(pool.codes) / len(sample) / 2),
     }  # fmt: skip
-    rows, singles = [], []
+    rows: list[dict[str, Any]] = []
+    singles: list[dict[str, Any]] = []
+    both = {"exhaustive": whole, "probe": rows, "single_cell": singles}
     for probe in PROBES:
         pairs, took = searched(pool, SETTINGS.rows_per_cell, probe)
         rows.append(took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)})
         _say(rows[-1])
+        yield both
         if probe == 1:
             continue
         singles.append(same_comparisons(pool, took["comparisons"], truth) | {"as_many_as_probe": probe})
         _say(singles[-1])
-    return {"exhaustive": whole, "probe": rows, "single_cell": singles}
+        yield both
 
 
 def exhaustive_of(pool: Pool, sample: np.ndarray) -> tuple[Pairs, float]:
@@ -148,7 +162,7 @@ def exhaustive_of(pool: Pool, sample: np.ndarray) -> tuple[Pairs, float]:
     first, second = [], []
     for start in range(0, len(pool.codes), 4_096):
         block = np.ascontiguousarray(pool.codes[start : start + 4_096])
-        for query, hit, _ in Database(block.reshape(-1, dimension)).near(queries, pool.floor):
+        for query, hit in Database(block.reshape(-1, dimension)).met(queries, pool.floor):
             met = np.unique(query // pool.query_views * len(block) + hit // views)
             first.append(sample[met // len(block)])
             second.append(start + met % len(block))
@@ -159,9 +173,8 @@ def exhaustive_of(pool: Pool, sample: np.ndarray) -> tuple[Pairs, float]:
     return Pairs(one, other, cosine), time.process_time() - began
 
 
-def found_of(pairs: Pairs, truth: Pairs, num: int, floor: float) -> list[dict[str, Any]]:
+def found_of(known: np.ndarray, truth: Pairs, num: int, floor: float) -> list[dict[str, Any]]:
     """Return the recall by band of cosine."""
-    known = pairs.first * num + pairs.second
     asked = np.minimum(truth.first, truth.second) * num + np.maximum(truth.first, truth.second)
     return measured(truth.first, truth.cosine, np.isin(asked, known), floor)
 
@@ -179,28 +192,34 @@ def same_comparisons(pool: Pool, comparisons: int, truth: Pairs) -> dict[str, An
     return took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)}
 
 
-def growth(pool: Pool) -> list[dict[str, Any]]:
-    """Return times by number of vectors for each size of cells, and the exponents of time and of comparisons."""
-    return [_growth(pool, rows_per_cell) for rows_per_cell in ROWS_PER_CELL]
+def growth(pool: Pool) -> Iterator[list[dict[str, Any]]]:
+    """Yield times by number of vectors for each floor and size of cells, and their exponents: after each size of cells what there is."""
+    parts = [pool.of_about(wanted) for wanted in GROWTH]
+    found = []
+    for floor in FLOORS:
+        for rows in ROWS_PER_CELL:
+            found.append(_growth([replace(part, floor=floor) for part in parts], rows))
+            yield found
 
 
-def _growth(pool: Pool, rows_per_cell: int) -> dict[str, Any]:
+def _growth(parts: list[Pool], rows_per_cell: int) -> dict[str, Any]:
     rows = []
-    for wanted in GROWTH:
-        part = pool.of_about(wanted)
-        rounds = ROUNDS if wanted <= 100_000 else 1
+    for part in parts:
+        vectors = int(distinct_views(part.codes).sum())
+        rounds = ROUNDS if vectors < 1.1 * QUICK else 1
         found = [searched(part, rows_per_cell, SETTINGS.probe)[1] for _ in range(rounds)]
-        best = min(found, key=lambda took: took["kmeans_seconds"] + took["search_seconds"])
-        seconds = best["kmeans_seconds"] + best["search_seconds"]
-        sizes = {"vectors": int(distinct_views(part.codes).sum()), "pictures": len(part.codes)}
-        rows.append(sizes | {"seconds": round(seconds, 2)} | best)
+        best = min(found, key=lambda took: took["seconds"])
+        rows.append({"vectors": vectors, "pictures": len(part.codes)} | best)
         _say(rows[-1])
-    logs = {key: np.log10([row[key] for row in rows]) for key in ("vectors", "seconds", "comparisons")}
-    fits = {key: float(np.polyfit(logs["vectors"], logs[key], 1)[0]) for key in ("seconds", "comparisons")}
-    return {
-        "rows_per_cell": rows_per_cell, "exponent": round(fits["seconds"], 3),
-        "exponent_of_comparisons": round(fits["comparisons"], 3), "rows": rows,
-    }  # fmt: skip
+    vectors = np.log10([row["vectors"] for row in rows])
+    grown = {
+        "exponent": [row["seconds"] for row in rows],
+        "exponent_before_cosines": [row["seconds"] - row["cosines_seconds"] for row in rows],
+        "exponent_of_comparisons": [row["comparisons"] for row in rows],
+        "exponent_of_pairs": [row["pairs"] for row in rows],
+    }
+    fits = {name: round(float(np.polyfit(vectors, np.log10(grown[name]), 1)[0]), 3) for name in grown}
+    return {"rows_per_cell": rows_per_cell, "floor": parts[0].floor} | fits | {"rows": rows}
 
 
 def gpu(pool: Pool) -> dict[str, Any]:
@@ -218,7 +237,7 @@ def gpu(pool: Pool) -> dict[str, Any]:
     vectors = np.ascontiguousarray(pool.codes.reshape(-1, pool.codes.shape[2])[:500_000])
     home, asking = Database(vectors[:250_000], device="cuda"), vectors[-65_536:]
     seconds = min(
-        _timed(lambda: sum(len(hit) for _, hit, _ in home.near(asking, pool.floor))) for _ in range(ROUNDS)
+        _timed(lambda: sum(len(hit) for _, hit in home.met(asking, pool.floor))) for _ in range(ROUNDS)
     )
     one = torch.randn(8_192, 8_192, device="cuda")
 
