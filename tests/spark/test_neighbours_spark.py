@@ -247,6 +247,7 @@ def indexed(place: Path, run: Path, record: Record, ids: list[str], visits: dict
         "earlier": [],
         "kind_sha256": KIND.sha256,
         "centroids_sha256": search["centroids_sha256"],
+        "settings": {},
     }
     (place / "index.json").write_text(json.dumps(data | ({"visits": visits} if visits else {})))
 
