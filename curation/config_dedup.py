@@ -72,6 +72,10 @@ class NeighboursSection:
     """Where the search runs: the same pairs on either. `auto` takes a GPU where there is one."""
     max_comparisons: float = runtime(1e14)
     """The stage refuses before it begins where more comparisons of vectors are ahead; `curate dedup plan` counts them."""
+    max_pairs: float = runtime(1e9)
+    """The stage ends where its search finds more near pairs, before it computes their cosines: n pictures that are nearly one, and
+    not to the bit, have n^2 / 2. No pair is left out to save any.
+    """
 
     def __post_init__(self) -> None:
         if self.floor is not None:
@@ -81,6 +85,7 @@ class NeighboursSection:
         require(self.sample_per_cell >= 1, "neighbours.sample_per_cell", self.sample_per_cell, "1 or more")
         require(self.audit >= 0, "neighbours.audit", self.audit, "0 or more")
         require(self.max_comparisons > 0, "neighbours.max_comparisons", self.max_comparisons, "above 0")
+        require(self.max_pairs > 0, "neighbours.max_pairs", self.max_pairs, "above 0")
 
     @property
     def settled_floor(self) -> float:

@@ -6,6 +6,7 @@ neighbours.floor or above that the search found, with its cosine over all views 
 later, in `dedup`. Run: `curate neighbours`, or `spark-submit jobs/neighbours.py`.
 """
 
+import shutil
 import sys
 import time
 from dataclasses import dataclass
@@ -22,20 +23,24 @@ from curation.dedup.cells import Cells, fitted, number_of_cells, one_cell
 from curation.dedup.faiss_package import faiss_version, gpus
 from curation.dedup.index import Index, externals, open_chain
 from curation.dedup.kinds import Kind, settled
+from curation.dedup.layout import Layout
+from curation.dedup.rows import PAIR
 from curation.dedup.search import Visiting
 from curation.errors import ConfigError, Reason, StageError
 from curation.spark.against import frozen_cells, old_descriptors, old_vectors, without_members
+from curation.spark.batches import spark_schema
 from curation.spark.cells import count_vectors, placed, sample
 from curation.spark.devices import gpu_profile, is_local
 from curation.spark.edges import valued
 from curation.spark.recall import audited
 from curation.spark.session import get_session
-from curation.spark.stage import read_table, write_table
-from curation.spark.units import candidates, laid_out
+from curation.spark.stage import read_table, write_table, written_once
+from curation.spark.units import candidates, laid_out, too_many
 from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, run_stage
 
 SPEC = StageSpec(name="neighbours", section="neighbours", version=1, reads=("embed",), run_keys=("seed",))
 CENTROIDS = "centroids.npy"
+MET = "_met"  # pairs without their cosines, while the stage works
 GUARANTEES = {
     "probe": "pairs of which a view is at home in one of the cells nearest to a view of the other; how many that are is measured",
     "bound": "every pair at the floor or above, by proof",
@@ -82,7 +87,7 @@ def run(config: RunConfig) -> Record:
     """Run the stage.
 
     Raises ConfigError for more comparisons than neighbours.max_comparisons, a device that is not there or two faiss packages,
-    StageError for descriptors of another kind, MissingExtraError without faiss.
+    StageError for descriptors of another kind and for more near pairs than neighbours.max_pairs, MissingExtraError without faiss.
     """
     faiss_version()
     chain = open_chain(config.neighbours.against)
@@ -203,6 +208,8 @@ def _announce(search: Search, comparisons: float) -> None:
     workers = search.spark.sparkContext.defaultParallelism
     duration = cost.as_text(cost.seconds(comparisons, search.kind.dimension, search.device, workers))
     ahead = f"about {comparisons:.2g} comparisons, {duration} on {workers} x {search.device}"
+    if search.device in cost.ASSUMED:
+        ahead += " if it is as fast as assumed, which was not measured"
     if section.mode == "bound":
         print(f"neighbours: mode bound at cosine {section.floor}: {ahead}", file=sys.stderr, flush=True)
     elif search.device == "cpu" and section.device == "auto":
@@ -216,15 +223,30 @@ def _searched(search: Search, vectors: DataFrame, cells: Cells) -> tuple[DataFra
         rows = rows.unionByName(old_vectors(search.spark, search.chain, search.kind, search.visiting(cells)))
     units = laid_out(rows, search.kind, one_cell=len(cells) == 1, device=search.device)
     _announce(search, units.comparisons)
-    least = int(search.spark.conf.get("spark.sql.shuffle.partitions") or 1)
-    found = candidates(
-        rows, units, search.kind, floor=search.section.settled_floor, device=search.device, least_tasks=least
-    )
-    edges = valued(found, search.all_pictures(), search.kind)
-    return write_table(edges, search.stage, "edges", sort_by=["image_id_a", "image_id_b"]), {
+    edges = write_table(
+        valued(_met(search, rows, units), search.all_pictures(), search.kind), search.stage, "edges",
+        sort_by=["image_id_a", "image_id_b"],
+    )  # fmt: skip
+    shutil.rmtree(search.stage.path / MET)
+    return edges, {
         "comparisons": units.comparisons, "rows": units.rows, "cut_cells": len(units.blocks), "device": search.device,
         "library": faiss_version(),
     }  # fmt: skip
+
+
+def _met(search: Search, rows: DataFrame, units: Layout) -> DataFrame:
+    """Return the pairs that met and are near, written once. Raises StageError for more of them than the stage may have."""
+    most = search.section.max_pairs
+    least = int(search.spark.conf.get("spark.sql.shuffle.partitions") or 1)
+    met = candidates(
+        rows, units, search.kind, floor=search.section.settled_floor, device=search.device, least_tasks=least, most=most
+    )  # fmt: skip
+    written = written_once(met, spark_schema(PAIR), search.stage.path / MET)
+    if written.count() > most:
+        first = written.groupBy("image_id_a").count().orderBy(F.desc("count"), "image_id_a").first()
+        assert first is not None
+        raise StageError(too_many(most, first["image_id_a"]))
+    return written
 
 
 def _audit(search: Search, edges: DataFrame) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ from curation.dedup.faiss_package import load_faiss
 from curation.dedup.kinds import Kind
 from curation.dedup.layout import UNIT_COMPARISONS, Layout, Residents, cut
 from curation.dedup.rows import HOME, OLD_HOME, OLD_VISITOR, PAIR, UNIT_KEY, VISITOR, Units
+from curation.errors import StageError
 from curation.spark.batches import map_batches
 from curation.spark.devices import gpu_profile, task_device
 
@@ -60,10 +61,29 @@ def _block(number: str) -> Column:
     return F.pmod(F.xxhash64("image_id"), F.col(number)).cast("int")
 
 
+def too_many(most: float, image_id: str) -> str:
+    """Return what to say of a search that finds more pairs than `most`, of which one picture has many."""
+    return (
+        f"the search finds more than the {most:.2g} near pairs that neighbours.max_pairs allows, such as those of picture {image_id}: "
+        "pictures that are nearly one, n of them, have n^2 / 2; raise neighbours.floor, or max_pairs where there is room for "
+        "them: each pair takes the descriptor of a picture through a shuffle"
+    )
+
+
 def candidates(
-    vectors: DataFrame, units: Layout, kind: Kind, *, floor: float, device: Device, least_tasks: int
+    vectors: DataFrame,
+    units: Layout,
+    kind: Kind,
+    *,
+    floor: float,
+    device: Device,
+    least_tasks: int,
+    most: float,
 ) -> DataFrame:
-    """Return pairs of pictures of which some vectors met in a unit and are near, smaller id first, each once."""
+    """Return pairs of pictures of which some vectors met in a unit and are near, smaller id first, each once.
+
+    most: pairs, each counted once for every query view, at which a task raises StageError.
+    """
     spark = vectors.sparkSession
     by_work = int(units.comparisons / UNIT_COMPARISONS[device])
     tasks = max(least_tasks, by_work, -(-units.rows // _TASK_ROWS))
@@ -73,7 +93,12 @@ def candidates(
 
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         load_faiss().omp_set_num_threads(1)  # the cores are Spark's to share out
-        yield from Units(kind.dimension, floor, task_device(device)).search(batches)
+        found = 0
+        for pairs in Units(kind.dimension, floor, task_device(device)).search(batches):
+            found += pairs.num_rows
+            if found > most * kind.query_views:
+                raise StageError(too_many(most, pairs.column("image_id_a")[0].as_py()))
+            yield pairs
 
     found = map_batches(together, search, PAIR, profile=gpu_profile(spark, device))
     return found.distinct()

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from codes import clustered
+from pyspark.errors import PythonException
 from pyspark.sql import SparkSession
 
 from curation.config import NeighboursSection, RunConfig, RunSection, SparkSection
@@ -185,6 +186,26 @@ def test_copies_of_one_picture_are_one_vector_of_the_search(tmp_path: Path, spar
     assert len(read(tmp_path, "identical")) == 2_995
     assert record.notes["search"]["vectors"] < 5 * 6
     assert record.notes["audit"] is None
+
+
+def test_more_near_pairs_than_allowed_end_the_stage_and_name_a_picture(
+    tmp_path: Path, spark: SparkSession
+) -> None:
+    """Pictures that are nearly one have as many pairs as there are: the count of them, or a task that finds too many, says so."""
+    num = 120
+    near = num * (num - 1) // 2
+    ids, codes = pictures(num)
+    digits = np.arange(num)[:, None, None] // 5 ** np.arange(DIMENSION) % 5  # no two the same
+    described(tmp_path, ids, (codes[[4]] // 2 + digits).astype(np.int8))
+    for most, error in ((near - 1, StageError), (100, PythonException)):
+        told = rf"more than the {most:.2g} near pairs .*such as those of picture [0-9a-f]{{64}}".replace(
+            "+", r"\+"
+        )
+        with pytest.raises(error, match=told):
+            neighbours.run(config(tmp_path, audit=0, mode="exhaustive", max_pairs=most))
+        assert not (tmp_path / "neighbours" / RECORD).exists()
+    neighbours.run(config(tmp_path, audit=0, mode="exhaustive", max_pairs=near))
+    assert len(found(tmp_path)) == near
 
 
 def test_other_kinds_and_sizes_and_too_many_comparisons_are_refused(
