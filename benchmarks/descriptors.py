@@ -2,7 +2,7 @@
 
     python benchmarks/descriptors.py [--shared ../shared] [--sets fit test given] [--out benchmarks/results/descriptors.json]
 
-Three sets, each grouped as a whole by rule `mis`: `fit`, what the second look was fitted on; `test`, other pictures, another
+Three sets, each grouped as a whole by rule `mis`: `fit`, of whose pictures the second look was trained; `test`, other pictures, another
 seed, emoji of another maker; `given`, all pictures of the pool with its own two lists, which nothing was fitted to. A copy is
 found where it is in one group with its picture. A false one is an emoji in one group with one of another family, or one of the
 list of different things in one group with another of them.
@@ -28,9 +28,9 @@ from curation.dedup.groups import Groups, group, rank, representatives
 from curation.dedup.neighbours import Pairs, near_pairs
 from curation.images import UndecodableImageError, decode
 
-FLOOR = builtin.FLOOR
-GRID = {"threshold": (0.88, 0.9, 0.92), "bound": (0.35, 0.4, 0.45, 0.5)}
-SEEDS = {"fit": 3, "test": 2}  # the weights were fitted with another one
+GRID = {"threshold": (0.88, 0.9, 0.92, 0.95), "bound": (0.35, 0.4, 0.45, 0.5, 0.55)}
+FLOOR = min(GRID["threshold"])
+SEEDS = {"fit": 3, "test": 2}  # the network was trained on copies of another one
 
 
 @dataclass(frozen=True)

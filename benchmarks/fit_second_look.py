@@ -1,278 +1,246 @@
-"""Fits the weights of `curation.dedup.second_look` on the set `fit` of `descriptor_sets`, and writes them as integers.
+"""Trains the networks of `curation.dedup.comparison` on the pairs of `second_look_pairs`, and writes them in integers.
 
-    python benchmarks/fit_second_look.py [--shared ../shared] [--out curation/dedup/second_look.json]
+    python benchmarks/fit_second_look.py [--shared ../shared] [--epochs 16] [--out curation/dedup/second_look.json]
+    python benchmarks/fit_second_look.py --only-test
 
-Pairs that show the same: each picture and its copies, and the copies among themselves. Pairs that do not, though many of them are
-near by their codes: emoji of different families, stars, playing cards and road signs of the clip art, pictures with colours
-exchanged, pictures with a piece of another pasted in, and any two pictures of which one is the likest of some drawn by coin. The pool's own two lists are not read but to leave their pictures out.
+Then it prints of the pairs of set `test`, and of a demo with another seed, what share agrees at some bounds: of copies all
+should, of others none. Needs torch; on two cores it takes about half an hour.
 """
 
 import argparse
-import io
 import json
-from collections import defaultdict
+import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from descriptor_sets import Dice, PictureSet, family, make
-from PIL import Image
+import torch
+from second_look_pairs import PROCESSES, Sort, all_sorts
 
-from curation.dedup import builtin, second_look
+from curation.dedup import second_look
+from curation.dedup.comparison import LARGEST, Network
 from curation.dedup.evidence import FEATURES
-from curation.dedup.neighbours import near_pairs
-from curation.ids import coin
-from curation.images import UndecodableImageError, decode
 
-SEED = 1
-THRESHOLD = 0.85  # of the codes: what a second look may be asked about
-SERIES = (
-    "shapes/stars/",
-    "recreation/games/cards/",
-    "transportation/roadsigns/",
-)  # in which no two show the same
-SERIES_SHARE = 0.06  # of their near pairs, which are very many
-COPIES = 4_500
-OTHERS, DRAWN, OTHERS_LIKE = (
-    12_000,
-    60,
-    0.97,
-)  # pairs; of how many each takes the likest; above, they may be copies
-TWINS_SHARE = 0.5  # of the pictures
-BINS, UNITS, STEPS, NETWORKS = 32, 32, 1_500, 5
-SPREAD = 4  # inputs lie from -2 to 2
-WEIGHT_BITS, CERTAIN = 6, 20  # binary places of weights; log odds from agreement 0 to 1
-SAME_ARTWORK = 2.0  # levels of mean difference: below, a pair of two names is one drawing
+NETWORKS = 2  # that differ in what they begin with; what they say is averaged
+SEED, DEMO_SEED = 1, 7
+TEST_SEED, TEST_DEMO_SEED = 2, 0
+BINS, SPREAD = 32, 4  # of a feature; a bin is a number from -2 to 2
+CHANNELS, COLOUR_CHANNELS, UNITS = (16, 24, 32, 48), 16, 48
+BATCH, RATE, DECAY, DROPPED, SMOOTHED = 256, 4e-3, 0.01, 0.1, 0.01
+ACTIVATION_BITS, WEIGHT_BITS, OUT_BITS = 6, 7, 8  # binary places
+CERTAIN = 20  # log odds from agreement 0 to 1
+BOUNDS = (0.3, 0.4, 0.45, 0.5, 0.55, 0.6, 0.7)
 
 
 @dataclass(frozen=True)
-class Described:
-    """Codes and details of some pictures."""
+class Set:
+    """What is seen of pairs, in the smallest types."""
 
-    codes: np.ndarray
-    details: np.ndarray
-
-    @classmethod
-    def of(cls, images: list[Image.Image]) -> "Described":
-        """Describe RGB pictures."""
-        found = [builtin.described(image) for image in images]
-        details = np.stack([np.frombuffer(one.detail, np.uint8) for one in found])
-        return cls(np.stack([one.codes for one in found]), details)
-
-
-def _parts(described: Described) -> tuple[np.ndarray, np.ndarray]:
-    return described.codes, described.details
+    levels: np.ndarray
+    """int8 (E, 3, S, S)."""
+    colours: np.ndarray
+    """int8 (E, 5, C, C)."""
+    features: np.ndarray
+    """float64 (E, F)."""
+    pairs: int
+    """With those that do not correlate, which the network never sees."""
 
 
-def opened(body: bytes) -> Image.Image | None:
-    """Return a picture, or nothing."""
-    try:
-        return decode(body, draft_side=builtin.WORKING_SIDE).image
-    except UndecodableImageError:
-        return None
-
-
-def same_pairs(
-    pictures: PictureSet, described: Described, copies: Described, place: dict[str, int]
-) -> tuple[np.ndarray, np.ndarray]:
-    """Return details (E, L) of each copy and its picture, and of the copies of one picture among themselves."""
-    left = [described.details[place[copy.source]] for copy in pictures.copies]
-    right = list(copies.details)
-    of_source = defaultdict(list)
-    for number, copy in enumerate(pictures.copies):
-        of_source[copy.source].append(number)
-    for numbers in of_source.values():
-        for first, second in pairwise(numbers):
-            left.append(copies.details[first])
-            right.append(copies.details[second])
-    return np.stack(left), np.stack(right)
-
-
-def unlike_pairs(described: Described, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return details (E, L) of near pairs of emoji of two families, and of some in the clip art's series."""
-    pairs = near_pairs(described.codes, THRESHOLD, query_views=builtin.QUERY_VIEWS)
-    chosen = []
-    for first, second in zip(pairs.first, pairs.second, strict=True):
-        one, two = names[first], names[second]
-        series = any(part in one and part in two for part in SERIES)
-        emoji = one.startswith("emoji/") and two.startswith("emoji/") and family(one) != family(two)
-        if emoji or (series and coin(f"{one}\0{two}", SEED, "fit-second-look") < SERIES_SHARE):
-            chosen.append((first, second))
-    left, right = (described.details[list(side)] for side in zip(*chosen, strict=True))
-    other = _difference(left, right) > SAME_ARTWORK
-    return left[other], right[other]
-
-
-def other_pairs(described: Described, names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return details (E, L) of pictures and copies beside the likest, by their codes, of some drawn by coin.
-
-    names: of the picture that each is, or is a copy of.
-    """
-    vectors = described.codes.astype(np.float32)
-    vectors /= np.maximum(np.linalg.norm(vectors, axis=2, keepdims=True), np.float32(1))
-    things = [family(name) if name.startswith("emoji/") else name for name in names]
-    chosen = []
-    for turn in range(OTHERS):
-        dice = Dice(f"others {turn}", SEED)
-        first = int(dice.between(0, len(names)))
-        drawn = [int(dice.between(0, len(names))) for _ in range(DRAWN)]
-        drawn = [number for number in drawn if things[number] != things[first]]
-        cosines = np.einsum("qd,nvd->nqv", vectors[first, : builtin.QUERY_VIEWS], vectors[drawn]).max(
-            axis=(1, 2)
-        )
-        best = int(cosines.argmax())
-        if 0 < cosines[best] < OTHERS_LIKE:
-            chosen.append((first, drawn[best]))
-    left, right = (described.details[list(side)] for side in zip(*chosen, strict=True))
-    return left, right
-
-
-def _difference(left: np.ndarray, right: np.ndarray) -> np.ndarray:
-    """Return the mean difference of luminance and of chroma as they lie, the larger of both."""
-    one, two = (side.view(second_look.DETAIL)[:, 0] for side in (left, right))
-    parts = [
-        np.abs(one[name].astype(np.float64) - two[name]).reshape(len(left), -1).mean(axis=1)
-        for name in ("luminance", "colour")
+def set_of(sort: Sort) -> Set:
+    """Align all pairs."""
+    chunks = [
+        (sort.first[at : at + 1_024], sort.second[at : at + 1_024]) for at in range(0, len(sort.first), 1_024)
     ]
-    return np.maximum(*parts)
+    with ProcessPoolExecutor(PROCESSES) as processes:
+        parts = list(processes.map(_seen, chunks))
+    return Set(*(np.concatenate([part[k] for part in parts]) for k in range(3)), len(sort.first))
 
 
-def twins(images: list[Image.Image], names: list[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return details (E, L) of pictures and of what was made of them: other colours, or a piece of another picture."""
-    left, right = [], []
-    for image, name in zip(images, names, strict=True):
-        dice = Dice(name, SEED)
-        if dice.between(0, 1) > TWINS_SHARE or min(image.size) < 48:
-            continue
-        made = (
-            Image.merge(
-                "RGB", [image.split()[k] for k in dice.one_of([(1, 2, 0), (2, 0, 1), (0, 2, 1), (1, 0, 2)])]
-            )
-            if dice.between(0, 1) < 0.4
-            else _pasted(image, images[int(dice.between(0, len(images)))], dice)
-        )
-        before, after = builtin.described(image), builtin.described(_as_jpeg(made, dice))
-        pair = [np.frombuffer(one.detail, np.uint8)[None] for one in (before, after)]
-        if _difference(*pair)[0] > 2 * SAME_ARTWORK and before.codes.any():
-            left.append(pair[0][0])
-            right.append(pair[1][0])
-    return np.stack(left), np.stack(right)
+def _seen(sides: tuple[np.ndarray, np.ndarray]) -> tuple[np.ndarray, ...]:
+    first, second = sides
+    step, found = second_look.BATCH, []
+    for at in range(0, len(first), step):
+        _, what = second_look.seen(first[at : at + step], second[at : at + step])
+        planes = (plane.transpose(0, 3, 1, 2).astype(np.int8) for plane in (what.levels, what.colours))
+        found.append((*planes, what.features))
+    return tuple(np.concatenate([one[k] for one in found]) for k in range(3))
 
 
-def _pasted(image: Image.Image, other: Image.Image, dice: Dice) -> Image.Image:
-    """Return the picture with a piece of the other, a fifth to two fifths of the side of what is not border."""
-    left, upper, right, lower = builtin.trimmed(image).outer
-    share = dice.between(0.2, 0.4)
-    width, height = max(4, round((right - left) * share)), max(4, round((lower - upper) * share))
-    x = left + round(dice.between(0, right - left - width))
-    y = upper + round(dice.between(0, lower - upper - height))
-    inner = builtin.trimmed(other).outer
-    made = image.copy()
-    made.paste(other.crop(inner).resize((width, height)), (x, y))
-    return made
+class Comparison(torch.nn.Module):
+    """The network in floating point: what is 64 in integers is 1."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        first, second, third, fourth = CHANNELS
+        self.levels1 = torch.nn.Conv2d(3, first, 5, 2, 2)
+        self.levels2 = torch.nn.Conv2d(first, second, 3, 2, 1)
+        self.colours = torch.nn.Conv2d(5, COLOUR_CHANNELS, 1)
+        self.both1 = torch.nn.Conv2d(second + COLOUR_CHANNELS, third, 3, 1, 1)
+        self.both2 = torch.nn.Conv2d(third, fourth, 3, 2, 1)
+        self.hidden = torch.nn.Linear(2 * fourth + len(FEATURES), UNITS)
+        self.out = torch.nn.Linear(UNITS, 1)
+
+    def forward(self, levels: torch.Tensor, colours: torch.Tensor, bins: torch.Tensor) -> torch.Tensor:
+        """Return the log odds that pairs show the same, (E,). levels, colours: as in `Set`; bins: from 0 on, (E, F)."""
+        unit, most = 1 << ACTIVATION_BITS, LARGEST / (1 << ACTIVATION_BITS)
+        found = levels / unit
+        for layer in (self.levels1, self.levels2):
+            found = layer(found).clamp(0, most)
+        found = torch.cat([found, self.colours(colours / unit).clamp(0, most)], dim=1)
+        for layer in (self.both1, self.both2):
+            found = layer(found).clamp(0, most)
+        ends = torch.cat([found.amax((2, 3)), found.mean((2, 3)), SPREAD * (bins / BINS - 0.5)], dim=1)
+        if self.training:
+            ends = torch.nn.functional.dropout(ends, DROPPED)
+        odds: torch.Tensor = self.out(torch.relu(self.hidden(ends)))[:, 0]
+        return odds
 
 
-def _as_jpeg(image: Image.Image, dice: Dice) -> Image.Image:
-    stream = io.BytesIO()
-    image.save(stream, "JPEG", quality=round(dice.between(70, 95)))
-    return decode(stream.getvalue()).image
+def turned(levels: torch.Tensor, colours: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return both pictures of each pair turned, mirrored, as negatives and in other hues: what they have in common stays."""
+    quarter = int(torch.randint(0, 4, ()))
+    levels, colours = levels.rot90(quarter, (2, 3)), colours.rot90(quarter, (2, 3))
+    if torch.rand(()) < 0.5:
+        levels, colours = levels.flip(3), colours.flip(3)
+    if torch.rand(()) < 0.5:
+        levels = torch.cat([-levels[:, :2], levels[:, 2:]], dim=1)
+    angle = 2 * torch.pi * torch.rand(())
+    cos, sin = torch.cos(angle), torch.sin(angle)
+    one, two, other_one, other_two, known = colours.split(1, dim=1)
+    hues = [
+        cos * one - sin * two,
+        sin * one + cos * two,
+        cos * other_one - sin * other_two,
+        sin * other_one + cos * other_two,
+    ]
+    return levels, torch.cat([*hues, known], dim=1)
 
 
-def features(pairs: tuple[np.ndarray, np.ndarray]) -> np.ndarray:
-    """Return the features of pairs, float64 (E, F)."""
-    left, right = pairs
-    step = second_look.BATCH
-    return np.concatenate(
-        [
-            second_look.features(left[start : start + step], right[start : start + step])
-            for start in range(0, len(left), step)
-        ]
+def trained(
+    sorts: list[Sort], sets: list[Set], epochs: int, seed: int
+) -> tuple[Comparison, list[np.ndarray]]:
+    """Return the network and the bounds of the features' bins."""
+    features = np.concatenate([one.features for one in sets])
+    bounds = [np.unique(np.quantile(column, np.arange(1, BINS) / BINS)) for column in features.T]
+    bins = [np.searchsorted(b, column, side="right") for b, column in zip(bounds, features.T, strict=True)]
+    levels, colours = (
+        torch.from_numpy(np.concatenate([getattr(one, name) for one in sets]))
+        for name in ("levels", "colours")
     )
-
-
-def fitted(same: np.ndarray, unlike: np.ndarray) -> dict[str, object]:
-    """Return the weights, as second_look.json has them: of networks from several seeds side by side, which are averaged."""
-    same = same[same[:, FEATURES.index("uncorrelated")] <= second_look.UNCORRELATED]
-    both = np.concatenate([same, unlike])
-    bounds = [np.unique(np.quantile(column, np.arange(1, BINS) / BINS)) for column in both.T]
-    bins = np.stack(
-        [np.searchsorted(b, column, side="right") for b, column in zip(bounds, both.T, strict=True)], axis=1
+    inputs = levels, colours, torch.from_numpy(np.stack(bins, axis=1)).float()
+    same = torch.cat(
+        [torch.full((len(s.features),), float(sort.same)) for sort, s in zip(sorts, sets, strict=True)]
     )
-    parts = [_trained(bins, len(same), seed) for seed in range(NETWORKS)]
-    hidden, hidden_bias, out = (np.concatenate([part[name] for part in parts], axis=-1) for name in range(3))
-    return {
-        "features": list(FEATURES),
-        "bounds": [column.tolist() for column in bounds],
-        "hidden": hidden.tolist(),
-        "hidden_bias": hidden_bias.tolist(),
-        "out": out.tolist(),
-        "out_bias": int(sum(part[3] for part in parts)),
-        "certain": NETWORKS * CERTAIN * BINS << 2 * WEIGHT_BITS,
-    }
-
-
-def _trained(bins: np.ndarray, num_same: int, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, int]:
-    """Return a network in integers: from bins to hidden units, their bias, from them to the score, its bias."""
-    import torch
-
+    weight = torch.cat(
+        [torch.full((len(s.features),), sort.weight) for sort, s in zip(sorts, sets, strict=True)]
+    )
+    weight[same > 0] *= (weight * (1 - same)).sum() / (weight * same).sum()
     torch.manual_seed(seed)
-    inputs = SPREAD * (torch.tensor(bins, dtype=torch.float32) / BINS - 0.5)
-    wanted = (torch.arange(len(bins)) < num_same).float()
-    weight = torch.where(wanted > 0, len(bins) / (2 * num_same), len(bins) / (2 * (len(bins) - num_same)))
-    network = torch.nn.Sequential(
-        torch.nn.Linear(len(FEATURES), UNITS), torch.nn.ReLU(), torch.nn.Linear(UNITS, 1)
-    )
-    optimizer = torch.optim.AdamW(network.parameters(), lr=0.02, weight_decay=0.1)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, STEPS)
-    for _ in range(STEPS):
-        optimizer.zero_grad()
-        logits = network(inputs)[:, 0]
-        torch.nn.functional.binary_cross_entropy_with_logits(logits, wanted, weight).backward()
-        optimizer.step()
-        schedule.step()
-    hidden, out = network[0], network[2]
-    unit = 1 << WEIGHT_BITS
-    bias = hidden.bias - SPREAD / 2 * hidden.weight.sum(dim=1)
-    floats = (
-        hidden.weight.T * SPREAD * unit, bias * BINS * unit, out.weight[0] * unit,
-        (out.bias + CERTAIN / 2) * BINS * unit**2,
-    )  # fmt: skip
-    integers = [torch.round(values.detach()).to(torch.int64).numpy() for values in floats]
-    return integers[0], integers[1], integers[2], int(integers[3][0])
+    network = Comparison().to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(network.parameters(), lr=RATE, weight_decay=DECAY)
+    steps = epochs * (len(same) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, RATE, total_steps=steps, pct_start=0.1)
+    began = time.monotonic()
+    for epoch in range(epochs):
+        losses = []
+        for chosen in torch.randperm(len(same))[: len(same) // BATCH * BATCH].split(BATCH):
+            seen = turned(*(part[chosen].float() for part in inputs[:2]))
+            wanted = same[chosen] * (1 - 2 * SMOOTHED) + SMOOTHED
+            odds = network(*seen, inputs[2][chosen])
+            loss = torch.nn.functional.binary_cross_entropy_with_logits(odds, wanted, weight[chosen])
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+            schedule.step()
+            losses.append(loss.item())
+        print(
+            f"epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}, {time.monotonic() - began:.0f} s",
+            flush=True,
+        )
+    return network, bounds
+
+
+def in_integers(network: Comparison, bounds: list[np.ndarray]) -> dict[str, Any]:
+    """Return the network as `curation.dedup.comparison.Network` reads it."""
+    layers = {
+        name: _layer(getattr(network, name)) for name in ("levels1", "levels2", "colours", "both1", "both2")
+    }
+    hidden, out = network.hidden, network.out
+    cells = 36  # of the last layer, whose sum is told for its mean
+    unit = cells << ACTIVATION_BITS + OUT_BITS  # of a hidden unit
+    channels = CHANNELS[-1]
+    largest, mean, bins = hidden.weight.T.split([channels, channels, len(FEATURES)])
+    weights = [
+        largest * (unit >> ACTIVATION_BITS),
+        mean * (unit >> ACTIVATION_BITS) / cells,
+        bins * unit * SPREAD / BINS,
+    ]
+    bias = (hidden.bias - SPREAD / 2 * bins.sum(dim=0)) * unit
+    return {
+        "features": list(FEATURES), "bounds": [column.tolist() for column in bounds], **layers,
+        "hidden": _rounded(torch.cat(weights)), "hidden_bias": _rounded(bias), "out": _rounded(out.weight[0] * (1 << OUT_BITS)),
+        "out_bias": _rounded((out.bias[0] + CERTAIN / 2) * unit * (1 << OUT_BITS)), "certain": CERTAIN * unit << OUT_BITS,
+    }  # fmt: skip
+
+
+def _layer(layer: torch.nn.Conv2d) -> dict[str, Any]:
+    """Return weights by window and channel, and the shift that leaves ACTIVATION_BITS."""
+    weights = layer.weight.permute(2, 3, 1, 0).reshape(-1, layer.out_channels) * (1 << WEIGHT_BITS)
+    return {
+        "weights": _rounded(weights), "bias": _rounded(layer.bias * (1 << WEIGHT_BITS + ACTIVATION_BITS)), "shift": WEIGHT_BITS,
+        "size": layer.kernel_size[0], "stride": layer.stride[0],
+    }  # fmt: skip
+
+
+def _rounded(values: torch.Tensor) -> Any:
+    return torch.round(values.detach().double()).to(torch.int64).tolist()
+
+
+def tested(pool: Path, weights: list[dict[str, Any]]) -> None:
+    """Print what share of the test's pairs agrees."""
+    networks = [Network.of(data) for data in weights]
+    print("sort", "pairs", *BOUNDS, sep="\t")
+    for sort in all_sorts(pool, "test", TEST_SEED, demo_seed=TEST_DEMO_SEED):
+        seen = set_of(sort)
+        agreement = np.mean([agreements(network, seen) for network in networks], axis=0)
+        shares = [f"{float((agreement >= bound).sum()) / seen.pairs:.4f}" for bound in BOUNDS]
+        print(sort.name, seen.pairs, *shares, sep="\t", flush=True)
+
+
+def agreements(network: Network, seen: Set) -> np.ndarray:
+    """Return what the second look says of pairs that correlate."""
+    parts = [np.zeros(0)]
+    for at in range(0, len(seen.features), second_look.BATCH):
+        levels, colours, features = (
+            part[at : at + second_look.BATCH] for part in (seen.levels, seen.colours, seen.features)
+        )
+        planes = (part.transpose(0, 2, 3, 1).astype(np.float32) for part in (levels, colours))
+        parts.append(network.agreement(*planes, features))
+    return np.concatenate(parts)
 
 
 def main() -> None:
-    """Fit, write, and print how many pairs of each sort agree."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    """Train, write, and print how many pairs of each sort agree."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
+    parser.add_argument("--epochs", type=int, default=16)
     parser.add_argument("--out", type=Path, default=Path("curation/dedup/second_look.json"))
+    parser.add_argument("--only-test", action="store_true", help="of the network that is there")
     options = parser.parse_args()
-    pictures = make(options.shared / "pool", "fit", SEED, copies=COPIES)
-    images = {path: image for path, body in pictures.pictures.items() if (image := opened(body))}
-    names = list(images)
-    described = Described.of(list(images.values()))
-    copies = Described.of([image for copy in pictures.copies if (image := opened(copy.body))])
-    everything = Described(
-        *(np.concatenate(part) for part in zip(_parts(described), _parts(copies), strict=True))
-    )
-    sorts = {
-        "same": same_pairs(pictures, described, copies, {name: number for number, name in enumerate(names)}),
-        "unlike": unlike_pairs(described, names),
-        "others": other_pairs(everything, names + [copy.source for copy in pictures.copies]),
-        "twins": twins(list(images.values()), names),
-    }
-    measured = {name: features(pairs) for name, pairs in sorts.items()}
-    weights = fitted(
-        measured["same"], np.concatenate([measured[name] for name in ("unlike", "others", "twins")])
-    )
-    options.out.write_text(json.dumps(weights, separators=(",", ":")) + "\n", "utf-8")
-    for name, rows in measured.items():
-        agree = second_look.weighed(rows, second_look.Weights.of(weights))
-        shares = {
-            bound: round(float((agree >= bound).mean()), 4) for bound in (0.4, 0.5, 0.55, 0.6, 0.65, 0.7)
-        }
-        print(name, len(rows), shares)
+    if not options.only_test:
+        sorts, sets = [], []
+        for sort in all_sorts(options.shared / "pool", "fit", SEED, demo_seed=DEMO_SEED):
+            sets.append(set_of(sort))
+            sorts.append(
+                Sort(sort.name, sort.first[:0], sort.second[:0], sort.same, sort.weight)
+            )  # done with
+            print(sort.name, sets[-1].pairs, "pairs", len(sets[-1].features), "correlate", flush=True)
+        networks = [in_integers(*trained(sorts, sets, options.epochs, seed)) for seed in range(NETWORKS)]
+        text = json.dumps({"networks": networks}, separators=(",", ":"))
+        options.out.write_text(text + "\n", "utf-8")
+    tested(options.shared / "pool", json.loads(options.out.read_text("utf-8"))["networks"])
 
 
 if __name__ == "__main__":

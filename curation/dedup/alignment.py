@@ -80,6 +80,10 @@ class Alignment:
     correlation: np.ndarray
     """float64 (E,): of the levels, where both are known; -1 to 1."""
 
+    def take(self, chosen: np.ndarray) -> "Alignment":
+        """Return some of the alignments."""
+        return Alignment(self.placement.take(chosen), self.mirror[chosen], self.correlation[chosen])
+
 
 def align(template_ESS: np.ndarray, other_ESS: np.ndarray, frame: Frame, other_frame: Frame) -> Alignment:
     """Return how each template lies in the other picture.

@@ -45,15 +45,27 @@ class Aligned:
     """bool (E, C, C)."""
 
 
-def measured(pairs: Aligned) -> dict[str, np.ndarray]:
-    """Return the features that pictures have by themselves, float64 (E,) by name."""
+@dataclass(frozen=True)
+class Levels:
+    """How the template's levels are brought to the other's: float64 (E,)."""
+
+    gain: np.ndarray
+    offset: np.ndarray
+    """In levels."""
+    middle: np.ndarray
+    """The mean of the other's levels, where they are known."""
+    contrast: np.ndarray
+    """Their standard deviation in the paler of both, at least that of noise."""
+
+
+def measured(pairs: Aligned) -> tuple[dict[str, np.ndarray], Levels]:
+    """Return the features that pictures have by themselves, float64 (E,) by name, and how their levels stand."""
     moments = _moments(pairs)
     gain, offset = _fitted(moments)
-    return {
-        **_differences(moments, gain, offset),
-        **_structures(pairs, gain),
-        **_colours(pairs),
-    }
+    differences = _differences(moments, gain, offset)
+    middle = moments.second.sum(axis=1) / np.maximum(moments.count.sum(axis=1), 1) / 4
+    levels = Levels(gain, offset / 4, middle, differences["contrast"])
+    return {**differences, **_structures(pairs, gain), **_colours(pairs)}, levels
 
 
 @dataclass(frozen=True)
@@ -95,7 +107,7 @@ def _block_sums(values_ESS: np.ndarray) -> np.ndarray:
     """Return exact sums over blocks, float64 (E, B). values: float32 integers below 2^21."""
     num, side = values_ESS.shape[:2]
     rows = (values_ESS @ _block_matrix(side)).reshape(num, BLOCKS, side // BLOCKS, BLOCKS)
-    sums: np.ndarray = rows.sum(axis=2, dtype=np.float64).reshape(num, -1)
+    sums: np.ndarray = rows.sum(axis=2, dtype=np.float64).reshape(num, BLOCKS**2)
     return sums
 
 

@@ -2,8 +2,8 @@
 
 Codes of low frequencies cannot tell a smiley from one with another mouth, nor a road sign from its neighbour. So `embed` keeps a
 `detail` a picture: the thumbnail of what is not plain border, and where that lies in the whole. `agreement` lays the one over the
-other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`) and weighs that by a table
-of integers that a few small networks were rounded to (`second_look.json`, made by `benchmarks/fit_second_look.py`).
+other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`), and shows both to two
+small networks in integers (`curation.dedup.comparison`; `second_look.json`, made by `benchmarks/fit_second_look.py`).
 
 It is symmetric, and the same on any machine: sums of integers, correctly rounded single operations, and comparisons.
 """
@@ -21,16 +21,17 @@ from PIL import Image
 
 from curation.canonical import sha256_json
 from curation.dedup.alignment import FULL_SIDE, UNIT, Alignment, Frame, align, warped
+from curation.dedup.comparison import Network, planes
 from curation.dedup.evidence import FEATURES, Aligned, measured
 from curation.errors import InputError
 
-VERSION = 1
+VERSION = 2
 COLOUR_SIDE = 12
 MARGIN, MARGIN_PIXELS = 16, 3  # a part of the box's side, and pixels, that are added at each edge
 BATCH = 128  # pairs at once: their thumbnails stay in the cache
-UNCORRELATED = 0.35  # of levels as they were aligned: above, nothing else counts
+LEAST_CORRELATION = 0.6  # of levels as they were aligned: below, nothing else counts
 _TAKEN = 4_096  # pairs whose details are copied at once
-BOUND = 0.45  # agreement of pictures that show the same
+BOUND = 0.5  # agreement of pictures that show the same
 DETAIL = np.dtype(
     [
         # Left, upper, right, lower, in 65,535ths of the whole's sides. The window is what the thumbnail shows: the outer box, with
@@ -60,36 +61,14 @@ class Trimmed:
     """The border is a frame, not the picture's own margin: what is beyond it nobody knows."""
 
 
-@dataclass(frozen=True)
-class Weights:
-    """The network, in integers."""
-
-    bounds: list[np.ndarray]
-    """float64, F of them: between the bins of each feature, ascending."""
-    hidden: np.ndarray
-    """int64 (F, H)."""
-    hidden_bias: np.ndarray
-    """int64 (H,)."""
-    out: np.ndarray
-    """int64 (H,)."""
-    out_bias: int
-    certain: int
-    """The score of agreement 1."""
-
-    @classmethod
-    def of(cls, data: dict[str, Any]) -> "Weights":
-        """Return the weights of a file's contents."""
-        assert tuple(data["features"]) == FEATURES
-        bounds = [np.array(column, np.float64) for column in data["bounds"]]
-        hidden, hidden_bias, out = (
-            np.array(data[name], np.int64) for name in ("hidden", "hidden_bias", "out")
-        )
-        return cls(bounds, hidden, hidden_bias, out, data["out_bias"], data["certain"])
-
-
 def parameters() -> dict[str, object]:
     """Return what details and agreement depend on."""
-    return {"version": VERSION, "detail_bytes": DETAIL_BYTES, "weights_sha256": sha256_json(_weights_file())}
+    return {
+        "version": VERSION,
+        "least_correlation": LEAST_CORRELATION,
+        "detail_bytes": DETAIL_BYTES,
+        "weights_sha256": sha256_json(_weights_file()),
+    }
 
 
 def detail_of(planes: Image.Image, left: Trimmed, sides: tuple[int, int]) -> bytes:
@@ -137,11 +116,12 @@ def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     first, second = _checked(first), _checked(second)
     if len(first) != len(second):
         raise InputError(f"{len(first)} details beside {len(second)}: a second look is at pairs")
-    parts = [
-        weighed(features(first[start : start + BATCH], second[start : start + BATCH]))
-        for start in range(0, len(first), BATCH)
-    ]
-    result: np.ndarray = np.concatenate([np.zeros(0), *parts])
+    result = np.zeros(len(first))
+    for start in range(0, len(first), BATCH):
+        alike, what = seen(first[start : start + BATCH], second[start : start + BATCH])
+        if alike.any():
+            said = [network.agreement(what.levels, what.colours, what.features) for network in _networks()]
+            result[start : start + BATCH][alike] = sum(said) / len(said)
     result[(first == second).all(axis=1)] = 1.0
     return result
 
@@ -164,15 +144,33 @@ def _checked(details: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(details)
 
 
-def features(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return what speaks for and against, float64 (E, F), columns as FEATURES. As `agreement` takes them, few at once."""
+@dataclass(frozen=True)
+class Seen:
+    """What the network is given of E pairs."""
+
+    levels: np.ndarray
+    """float32 integers (E, FULL_SIDE, FULL_SIDE, 3), as `comparison.planes` returns them."""
+    colours: np.ndarray
+    """float32 integers (E, COLOUR_SIDE, COLOUR_SIDE, 5)."""
+    features: np.ndarray
+    """float64 (E, F): what speaks for and against, columns as FEATURES."""
+
+
+def seen(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, Seen]:
+    """Return where the best alignment correlates at all, bool (E,), and what is seen of these pairs.
+
+    As `agreement` takes them, few at once.
+    """
     swap = _is_template(second, first)[:, None]
     template = np.where(swap, second, first).view(DETAIL)[:, 0]
     other = np.where(swap, first, second).view(DETAIL)[:, 0]
     found = align(template["luminance"], other["luminance"], _frame(template), _frame(other))
-    named = measured(_aligned(template, other, found))
+    alike = found.correlation >= LEAST_CORRELATION
+    template, other, found = template[alike], other[alike], found.take(alike)
+    pairs = _aligned(template, other, found)
+    named, stand = measured(pairs)
     named |= _geometry(template, other, found)
-    return np.stack([named[name] for name in FEATURES], axis=1)
+    return alike, Seen(*planes(pairs, stand), np.stack([named[name] for name in FEATURES], axis=1))
 
 
 def _is_template(first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -229,23 +227,6 @@ def _geometry(template: np.ndarray, other: np.ndarray, found: Alignment) -> dict
     return {"aspect": np.maximum(stretch, 1 / stretch), "rescaled": larger[:, 0] * larger[:, 1]}
 
 
-def weighed(features_EF: np.ndarray, weights: Weights | None = None) -> np.ndarray:
-    """Return the agreement that features speak for, float64 (E,): integers up to one division."""
-    weights = weights or _weights()
-    bins = np.stack(
-        [
-            np.searchsorted(bounds, column, side="right")
-            for bounds, column in zip(weights.bounds, features_EF.T, strict=True)
-        ],
-        axis=1,
-    )
-    units = np.maximum(bins @ weights.hidden + weights.hidden_bias, 0)
-    score = units @ weights.out + weights.out_bias
-    result: np.ndarray = np.clip(score, 0, weights.certain) / weights.certain
-    result[features_EF[:, FEATURES.index("uncorrelated")] > UNCORRELATED] = 0
-    return result
-
-
 def _weights_file() -> dict[str, Any]:
     text = resources.files("curation.dedup").joinpath("second_look.json").read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
@@ -253,5 +234,5 @@ def _weights_file() -> dict[str, Any]:
 
 
 @functools.cache
-def _weights() -> Weights:
-    return Weights.of(_weights_file())
+def _networks() -> tuple[Network, ...]:
+    return tuple(Network.of(data) for data in _weights_file()["networks"])

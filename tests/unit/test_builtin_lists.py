@@ -13,7 +13,6 @@ from curation.dedup.groups import Groups, group, rank
 from curation.dedup.neighbours import Pairs, near_pairs
 from curation.images import decode
 
-THRESHOLD = 0.9  # where the figures asked are reached; the kind's own is narrower, and finds fewer crops
 SITE = "http://127.0.0.1:8765/"
 
 
@@ -33,7 +32,7 @@ def grouped(shared: Path) -> tuple[Path, dict[str, int], Groups]:
     codes = np.stack([one.codes for one in found])
     details = np.stack([np.frombuffer(one.detail, np.uint8) for one in found])
     ranks = rank(np.array([picture.width * picture.height for picture in pictures]))
-    pairs = near_pairs(codes, THRESHOLD, query_views=builtin.QUERY_VIEWS)
+    pairs = near_pairs(codes, builtin.THRESHOLD, query_views=builtin.QUERY_VIEWS)
     agree = second_look.agreement_of(details, pairs.first, pairs.second) >= second_look.BOUND
     near = Pairs(pairs.first[agree], pairs.second[agree], pairs.cosine[agree])
     place = {path: number for number, path in enumerate(paths)}

@@ -7,17 +7,16 @@ from PIL import Image, ImageDraw, ImageOps
 from curation.dedup import alignment, evidence
 from curation.dedup.alignment import FULL_SIDE, LEVEL_BITS, UNIT, Frame, Placement, align, pooled, warped
 from curation.dedup.builtin import described
+from curation.dedup.comparison import AT_ONCE, Convolution, Network
 from curation.dedup.evidence import FEATURES
 from curation.dedup.second_look import (
     BATCH,
     BOUND,
+    COLOUR_SIDE,
     DETAIL,
     DETAIL_BYTES,
-    UNCORRELATED,
-    Weights,
     agreement,
-    features,
-    weighed,
+    seen,
 )
 from curation.errors import InputError
 from curation.ids import coins
@@ -198,34 +197,100 @@ def test_a_crop_is_found_where_it_was_cut(mirror: bool) -> None:
     assert found.correlation[0] > 0.95
 
 
-def test_weights_are_applied_as_written() -> None:
-    rows = drawn("rows", 50, len(FEATURES), low=-1)
-    bounds = list(np.sort(drawn("bounds", len(FEATURES), 5, low=-1), axis=1))
+def a_convolution(key: str, channels: int, made: int, size: int, stride: int) -> Convolution:
+    weights = whole(key, size * size * channels, made, low=-40, high=60).astype(np.float32)
+    bias = whole(f"{key} bias", made, low=-900, high=900).astype(np.float32)
+    return Convolution(weights, bias, 5, size, stride)
+
+
+@pytest.mark.parametrize(("size", "stride"), [(1, 1), (3, 1), (3, 2), (5, 2)])
+def test_a_layer_is_what_plain_loops_say(size: int, stride: int) -> None:
+    layer = a_convolution(f"layer {size} {stride}", 2, 3, size, stride)
+    planes = whole("planes", 2, 8, 8, 2, low=-127, high=128)
+    found = layer(planes.astype(np.float32))
+    assert found.shape == (2, 8 // stride, 8 // stride, 3)
+    for pair, row, column, channel in np.ndindex(found.shape):
+        total = int(layer.bias[channel])
+        for y, x, plane in np.ndindex(size, size, 2):
+            at = row * stride + y - size // 2, column * stride + x - size // 2
+            if all(0 <= place < 8 for place in at):
+                weight = int(layer.weights[(y * size + x) * 2 + plane, channel])
+                total += int(planes[pair, *at, plane]) * weight
+        assert found[pair, row, column, channel] == min(max(total + 16 >> 5, 0), 127)
+
+
+def a_network(certain: int) -> Network:
+    layers = [
+        a_convolution(f"network {number}", *shape)
+        for number, shape in enumerate([(3, 4, 5, 2), (4, 3, 3, 2), (5, 2, 1, 1), (5, 4, 3, 1), (4, 3, 3, 2)])
+    ]
+    rows = 2 * 3 + len(FEATURES)
     hidden, bias, out = (
-        whole(name, *shape, low=-9, high=9)
-        for name, shape in (("h", (len(FEATURES), 3)), ("b", (3,)), ("o", (3,)))
+        whole(name, *shape, low=-90, high=90) for name, shape in (("h", (rows, 5)), ("b", (5,)), ("o", (5,)))
     )
-    weights = Weights(bounds, hidden, bias, out, 40, 80)
-    for row, found in zip(rows, weighed(rows, weights), strict=True):
+    bounds = list(np.sort(drawn("bounds", len(FEATURES), 5, low=-1), axis=1))
+    return Network(
+        (layers[0], layers[1]),
+        layers[2],
+        (layers[3], layers[4]),
+        bounds,
+        hidden,
+        bias,
+        out,
+        certain // 2,
+        certain,
+    )
+
+
+def test_the_end_weighs_channels_and_bins_as_written() -> None:
+    network, num = a_network(1_000_000_000), 2 * AT_ONCE + 3
+    levels = whole("end levels", num, FULL_SIDE, FULL_SIDE, 3, low=-127, high=128).astype(np.float32)
+    colours = whole("end colours", num, COLOUR_SIDE, COLOUR_SIDE, 5, low=-127, high=128).astype(np.float32)
+    rows = drawn("rows", num, len(FEATURES), low=-1)
+    found = network.agreement(levels, colours, rows)
+    assert len(set(found.tolist())) > num // 2
+    for pair in (0, AT_ONCE, num - 1):
+        one = network.levels[1](network.levels[0](levels[[pair]]))
+        channels = np.concatenate([one, network.colours(colours[[pair]])], axis=3)
+        last = network.both[1](network.both[0](channels))[0].reshape(36, 3).astype(int)
         bins = [
-            int(sum(value >= bound for bound in column)) for value, column in zip(row, bounds, strict=True)
+            sum(value >= bound for bound in column)
+            for value, column in zip(rows[pair], network.bounds, strict=True)
         ]
-        units = [
-            max(
-                0,
-                sum(b * int(w) for b, w in zip(bins, weights.hidden[:, unit], strict=True))
-                + int(weights.hidden_bias[unit]),
+        ends = [*last.max(axis=0).tolist(), *last.sum(axis=0).tolist(), *bins]
+        score = network.out_bias
+        for unit in range(5):
+            total = int(network.hidden_bias[unit])
+            total += sum(
+                int(end) * int(weight) for end, weight in zip(ends, network.hidden[:, unit], strict=True)
             )
-            for unit in range(3)
-        ]
-        score = sum(unit * int(w) for unit, w in zip(units, weights.out, strict=True)) + 40
-        vetoed = row[FEATURES.index("uncorrelated")] > UNCORRELATED
-        assert found == (0 if vetoed else min(max(score, 0), 80) / 80)
+            score += max(total, 0) * int(network.out[unit])
+        assert found[pair] == min(max(score, 0), network.certain) / network.certain
+
+
+def test_weights_whose_sums_would_not_be_exact_are_refused() -> None:
+    layer = {"weights": [[100_000], [40_000]], "bias": [0], "shift": 7, "size": 1, "stride": 1}
+    with pytest.raises(AssertionError):
+        Convolution.of(layer)
+
+
+def test_planes_are_whole_numbers_of_one_contrast() -> None:
+    left, right = some_pairs()
+    _, what = seen(left[:12], right[:12])
+    for plane in (what.levels, what.colours):
+        assert np.array_equal(plane, np.rint(plane))
+        assert np.abs(plane).max() <= 127
+    template, other, known = (what.levels[..., k] for k in range(3))
+    assert (template[known == 0] == 0).all()
+    spread = np.abs(template - other)[known > 0].mean()
+    assert spread < 0.3 * np.abs(other)[known > 0].mean()
 
 
 def test_features_are_finite_and_named() -> None:
     left, right = some_pairs()
-    rows = features(left, right)
-    assert rows.shape == (24, len(FEATURES))
+    alike, what = seen(left, right)
+    rows = what.features
+    assert rows.shape == (int(alike.sum()), len(FEATURES))
+    assert alike[:12].all()
     assert np.isfinite(rows).all()
     assert DETAIL.itemsize == DETAIL_BYTES
