@@ -23,7 +23,7 @@ from curation.dedup import second_look
 from curation.dedup.comparison import LARGEST, Network
 from curation.dedup.evidence import FEATURES
 
-NETWORKS = 2  # that differ in what they begin with; what they say is averaged
+NETWORKS = 3  # that differ in what they begin with; what they say is averaged
 SEED, DEMO_SEED = 1, 7
 TEST_SEED, TEST_DEMO_SEED = 2, 0
 BINS, SPREAD = 32, 4  # of a feature; a bin is a number from -2 to 2
@@ -204,20 +204,18 @@ def tested(pool: Path, weights: list[dict[str, Any]]) -> None:
     print("sort", "pairs", *BOUNDS, sep="\t")
     for sort in all_sorts(pool, "test", TEST_SEED, demo_seed=TEST_DEMO_SEED):
         seen = set_of(sort)
-        agreement = np.mean([agreements(network, seen) for network in networks], axis=0)
+        agreement = agreements(networks, seen)
         shares = [f"{float((agreement >= bound).sum()) / seen.pairs:.4f}" for bound in BOUNDS]
         print(sort.name, seen.pairs, *shares, sep="\t", flush=True)
 
 
-def agreements(network: Network, seen: Set) -> np.ndarray:
+def agreements(networks: list[Network], seen: Set) -> np.ndarray:
     """Return what the second look says of pairs that correlate."""
     parts = [np.zeros(0)]
     for at in range(0, len(seen.features), second_look.BATCH):
-        levels, colours, features = (
-            part[at : at + second_look.BATCH] for part in (seen.levels, seen.colours, seen.features)
-        )
-        planes = (part.transpose(0, 2, 3, 1).astype(np.float32) for part in (levels, colours))
-        parts.append(network.agreement(*planes, features))
+        rows = slice(at, at + second_look.BATCH)
+        planes = (part[rows].transpose(0, 2, 3, 1).astype(np.float32) for part in (seen.levels, seen.colours))
+        parts.append(second_look.agreed(second_look.Seen(*planes, seen.features[rows]), networks))
     return np.concatenate(parts)
 
 

@@ -2,7 +2,7 @@
 
 Codes of low frequencies cannot tell a smiley from one with another mouth, nor a road sign from its neighbour. So `embed` keeps a
 `detail` a picture: the thumbnail of what is not plain border, and where that lies in the whole. `agreement` lays the one over the
-other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`), and shows both to two
+other (`curation.dedup.alignment`), measures block by block what differs (`curation.dedup.evidence`), and shows both to three
 small networks in integers (`curation.dedup.comparison`; `second_look.json`, made by `benchmarks/fit_second_look.py`).
 
 It is symmetric, and the same on any machine: sums of integers, correctly rounded single operations, and comparisons.
@@ -12,6 +12,7 @@ It is symmetric, and the same on any machine: sums of integers, correctly rounde
 
 import functools
 import json
+from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import resources
 from typing import Any
@@ -30,6 +31,7 @@ COLOUR_SIDE = 12
 MARGIN, MARGIN_PIXELS = 16, 3  # a part of the box's side, and pixels, that are added at each edge
 BATCH = 128  # pairs at once: their thumbnails stay in the cache
 LEAST_CORRELATION = 0.6  # of levels as they were aligned: below, nothing else counts
+HOPELESS = 0.3  # agreement, below which a pair is shown to no further network
 _TAKEN = 4_096  # pairs whose details are copied at once
 BOUND = 0.5  # agreement of pictures that show the same
 DETAIL = np.dtype(
@@ -66,6 +68,7 @@ def parameters() -> dict[str, object]:
     return {
         "version": VERSION,
         "least_correlation": LEAST_CORRELATION,
+        "hopeless": HOPELESS,
         "detail_bytes": DETAIL_BYTES,
         "weights_sha256": sha256_json(_weights_file()),
     }
@@ -108,6 +111,18 @@ def _smoothed(levels_SS: np.ndarray) -> np.ndarray:
     return smooth
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What the network is given of E pairs."""
+
+    levels: np.ndarray
+    """float32 integers (E, FULL_SIDE, FULL_SIDE, 3), as `comparison.planes` returns them."""
+    colours: np.ndarray
+    """float32 integers (E, COLOUR_SIDE, COLOUR_SIDE, 5)."""
+    features: np.ndarray
+    """float64 (E, F): what speaks for and against, columns as FEATURES."""
+
+
 def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """Return how surely each pair of pictures shows the same, float64 (E,) in [0, 1]; symmetric; 1 for equal details.
 
@@ -119,11 +134,23 @@ def agreement(first: np.ndarray, second: np.ndarray) -> np.ndarray:
     result = np.zeros(len(first))
     for start in range(0, len(first), BATCH):
         alike, what = seen(first[start : start + BATCH], second[start : start + BATCH])
-        if alike.any():
-            said = [network.agreement(what.levels, what.colours, what.features) for network in _networks()]
-            result[start : start + BATCH][alike] = sum(said) / len(said)
+        result[start : start + BATCH][alike] = agreed(what, _networks())
     result[(first == second).all(axis=1)] = 1.0
     return result
+
+
+def agreed(what: Seen, networks: Sequence[Network]) -> np.ndarray:
+    """Return the mean of what the networks say, float64 (E,); a pair that one finds hopeless has nothing from those after it."""
+    total = np.zeros(len(what.features))
+    asked = np.arange(len(total))
+    for network in networks:
+        if not len(asked):
+            break
+        said = network.agreement(what.levels[asked], what.colours[asked], what.features[asked])
+        total[asked] += said
+        asked = asked[said >= HOPELESS]
+    mean: np.ndarray = total / len(networks)
+    return mean
 
 
 def agreement_of(details_NL: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -142,18 +169,6 @@ def _checked(details: np.ndarray) -> np.ndarray:
             f"details are {details.dtype} {details.shape}; uint8 (pairs, {DETAIL_BYTES}) is wanted"
         )
     return np.ascontiguousarray(details)
-
-
-@dataclass(frozen=True)
-class Seen:
-    """What the network is given of E pairs."""
-
-    levels: np.ndarray
-    """float32 integers (E, FULL_SIDE, FULL_SIDE, 3), as `comparison.planes` returns them."""
-    colours: np.ndarray
-    """float32 integers (E, COLOUR_SIDE, COLOUR_SIDE, 5)."""
-    features: np.ndarray
-    """float64 (E, F): what speaks for and against, columns as FEATURES."""
 
 
 def seen(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, Seen]:
