@@ -13,8 +13,8 @@ from pathlib import Path
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-BOUNDS = (0.45, 0.6, 0.75)
-THRESHOLDS = (0.88, 0.9, 0.92, 0.94, 0.95, 0.96, 0.98)
+BOUNDS = (0.4, 0.5, 0.6)
+THRESHOLDS = (0.86, 0.88, 0.9, 0.92, 0.95)
 
 
 def main() -> None:
