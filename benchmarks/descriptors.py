@@ -147,11 +147,14 @@ def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
-    parser.add_argument("--sets", nargs="+", default=["fit", "test", "given"])
+    parser.add_argument(
+        "--sets", nargs="+", default=["fit", "test", "given"], help="others stay as they are in the file"
+    )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/descriptors.json"))
     options = parser.parse_args()
     load_faiss().omp_set_num_threads(1)
-    result: dict[str, Any] = {
+    result: dict[str, Any] = json.loads(options.out.read_text("utf-8")) if options.out.is_file() else {}
+    result |= {
         "machine": machine(), "versions": versions("numpy", "pillow", "faiss-cpu"), "builtin": builtin.parameters(),
         "bytes_a_picture": {"codes": builtin.VIEWS * builtin.DIMENSION, "detail": second_look.DETAIL_BYTES},
     }  # fmt: skip
@@ -165,7 +168,7 @@ def main() -> None:
                 result[name]["grid"].append(row)
                 print(name, json.dumps(row), flush=True)
         print(name, json.dumps(speed), flush=True)
-    options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
+        options.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
 
 if __name__ == "__main__":
