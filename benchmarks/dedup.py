@@ -17,7 +17,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,7 +81,7 @@ def main() -> None:
     if arguments.parts and arguments.out.is_file():
         results = json.loads(arguments.out.read_text()) | results
     parts: dict[str, Callable[[], Iterator[Any]]] = {
-        "growth": lambda: growth(pool),
+        "growth": lambda: growth(pool, arguments.floors),
         "gpu": lambda: iter([gpu(pool)]),
         "recall": lambda: recall(pool.of_about(arguments.vectors), arguments.sample),
     }
@@ -98,6 +98,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument(
         "--vectors", type=int, default=1_000_000, help="that the recall is measured on, about"
     )
+    parser.add_argument("--floors", type=float, nargs="+", default=FLOORS, help="of the growth")
     parser.add_argument("--floor", type=float, default=kind_of("builtin").floor)
     parser.add_argument("--parts", nargs="+", choices=("growth", "gpu", "recall"), help="all by default")
     parser.add_argument("--out", type=Path, default=REPOSITORY / "benchmarks/results/dedup.json")
@@ -192,11 +193,11 @@ def same_comparisons(pool: Pool, comparisons: int, truth: Pairs) -> dict[str, An
     return took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)}
 
 
-def growth(pool: Pool) -> Iterator[list[dict[str, Any]]]:
+def growth(pool: Pool, floors: Sequence[float]) -> Iterator[list[dict[str, Any]]]:
     """Yield times by number of vectors for each floor and size of cells, and their exponents: after each size of cells what there is."""
     parts = [pool.of_about(wanted) for wanted in GROWTH]
     found = []
-    for floor in FLOORS:
+    for floor in floors:
         for rows in ROWS_PER_CELL:
             found.append(_growth([replace(part, floor=floor) for part in parts], rows))
             yield found
