@@ -70,9 +70,9 @@ class PictureSet:
 
 def make(pool: Path, name: str, seed: int, *, copies: int = COPIES) -> PictureSet:
     """Return set `fit` or `test` of the pool's pictures."""
-    listed = _listed(pool)
+    listed = listed_paths(pool)
     with zipfile.ZipFile(pool / "site.zip") as site:
-        chosen = [path for path in site.namelist() if path not in listed and _set_of(path) == name]
+        chosen = [path for path in site.namelist() if path not in listed and set_of(path) == name]
         pictures = {path: site.read(path) for path in chosen}
     families = {path: family(path) for path in pictures if path.startswith("emoji/")}
     order = sorted(pictures, key=lambda path: coin(path, seed, "descriptor-sets-source"))
@@ -94,7 +94,7 @@ def family(path: str) -> str:
     return _PERSON.sub("person", _SAME_FAMILY.sub("", name)).strip("-")
 
 
-def _listed(pool: Path) -> set[str]:
+def listed_paths(pool: Path) -> set[str]:
     """Return the paths that stand in either list."""
     columns = [("duplicates", "url"), ("duplicates", "duplicate_url"), ("distinct", "url")]
     return {
@@ -104,7 +104,7 @@ def _listed(pool: Path) -> set[str]:
     }
 
 
-def _set_of(path: str) -> str | None:
+def set_of(path: str) -> str | None:
     """Return which set a path falls to, if any. Both languages of a manual's picture fall to one."""
     site, *rest = path.split("/")
     if site == "emoji":
@@ -124,8 +124,7 @@ def _copied(path: str, body: bytes, key: str, seed: int) -> Copy | None:
         image = decode(body).image
     except UndecodableImageError:
         return None
-    low, high = image.convert("L").getextrema()
-    if min(image.size) < _FEWEST_PIXELS or high - low < _LEAST_RANGE:
+    if too_plain(image):
         return None
     dice = Dice(key, seed)
     names = [dice.one_of(sorted(TRANSFORMS))]
@@ -137,6 +136,12 @@ def _copied(path: str, body: bytes, key: str, seed: int) -> Copy | None:
     stream = io.BytesIO()
     image.save(stream, "JPEG", quality=round(quality))
     return Copy(path, "+".join(sorted(names)), stream.getvalue())
+
+
+def too_plain(image: Image.Image) -> bool:
+    """Return whether a picture is too small or too even to be told from others."""
+    low, high = image.convert("L").getextrema()
+    return bool(min(image.size) < _FEWEST_PIXELS or high - low < _LEAST_RANGE)
 
 
 def _resize(image: Image.Image, dice: Dice) -> Image.Image:

@@ -1,9 +1,10 @@
 """What the built-in descriptor finds of copies, what it joins that it should not, and how fast it is.
 
-    python benchmarks/descriptors.py [--shared ../shared] [--sets fit test given] [--out benchmarks/results/descriptors.json]
+    python benchmarks/descriptors.py [--shared ../shared] [--sets fit test given twin] [--emoji FOLDER] [--out FILE.json]
 
-Three sets, each grouped as a whole by rule `mis`: `fit`, of whose pictures the second look was trained; `test`, other pictures, another
-seed, emoji of another maker; `given`, all pictures of the pool with its own two lists, which nothing was fitted to. A copy is
+Four sets, each grouped as a whole by rule `mis`: `fit`, of whose pictures the second look was trained; `test`, other pictures, another
+seed, emoji of another maker, stronger changes; `given`, all pictures of the pool with its own two lists, which nothing was fitted to;
+`twin`, lists made like those of other pictures from another seed (`twin_pool.py`), with --emoji of a maker from elsewhere. A copy is
 found where it is in one group with its picture. A false one is an emoji in one group with one of another family, or one of the
 list of different things in one group with another of them.
 """
@@ -19,7 +20,8 @@ from typing import Any
 
 import numpy as np
 import pyarrow.parquet as pq
-from descriptor_sets import SITE, make
+import twin_pool
+from descriptor_sets import SITE, PictureSet, make
 from machine import machine, versions
 
 from curation.dedup import builtin, second_look
@@ -30,7 +32,7 @@ from curation.images import UndecodableImageError, decode
 
 GRID = {"threshold": (0.88, 0.9, 0.92, 0.95), "bound": (0.35, 0.4, 0.45, 0.5, 0.55)}
 FLOOR = min(GRID["threshold"])
-SEEDS = {"fit": 3, "test": 2}  # the network was trained on copies of another one
+SEEDS = {"fit": 3, "test": 2, "twin": 11}  # the network was trained on copies of another one
 
 
 @dataclass(frozen=True)
@@ -45,9 +47,17 @@ class Trial:
     """Pictures of which two may be in one group only if they show one thing."""
 
 
-def made(pool: Path, name: str) -> Trial:
-    """Return set `fit` or `test`."""
-    pictures = make(pool, name, SEEDS[name])
+def trial_of(pool: Path, name: str, emoji: Path | None = None) -> Trial:
+    """Return a set by its name."""
+    if name == "given":
+        return given(pool)
+    if name == "twin":
+        return made(twin_pool.make(pool, SEEDS[name], emoji))
+    return made(make(pool, name, SEEDS[name]))
+
+
+def made(pictures: PictureSet) -> Trial:
+    """Return a set with its copies under names of their own."""
     bodies = dict(pictures.pictures)
     copies = []
     for number, copy in enumerate(pictures.copies):
@@ -148,7 +158,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--shared", type=Path, default=Path("../shared"))
     parser.add_argument(
-        "--sets", nargs="+", default=["fit", "test", "given"], help="others stay as they are in the file"
+        "--sets",
+        nargs="+",
+        default=["fit", "test", "given", "twin"],
+        help="others stay as they are in the file",
+    )
+    parser.add_argument(
+        "--emoji", type=Path, help="pictures named by code points, for the twin's different things"
     )
     parser.add_argument("--out", type=Path, default=Path("benchmarks/results/descriptors.json"))
     options = parser.parse_args()
@@ -159,7 +175,7 @@ def main() -> None:
         "bytes_a_picture": {"codes": builtin.VIEWS * builtin.DIMENSION, "detail": second_look.DETAIL_BYTES},
     }  # fmt: skip
     for name in options.sets:
-        trial = given(options.shared / "pool") if name == "given" else made(options.shared / "pool", name)
+        trial = trial_of(options.shared / "pool", name, options.emoji)
         found, speed = searched(trial)
         result[name] = {**speed, "grid": []}
         for threshold in GRID["threshold"]:

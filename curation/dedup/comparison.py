@@ -47,7 +47,7 @@ class Convolution:
     def __call__(self, planes: np.ndarray) -> np.ndarray:
         """Return the channels, float32 integers (E, S', S', O), of planes (E, S, S, channels)."""
         edge = self.size // 2
-        padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge), (0, 0)))
+        padded = np.pad(planes, ((0, 0), (edge, edge), (edge, edge), (0, 0))) if edge else planes
         windows = np.lib.stride_tricks.sliding_window_view(padded, (self.size, self.size), axis=(1, 2))
         windows = windows[:, :: self.stride, :: self.stride].transpose(0, 1, 2, 4, 5, 3)
         num, rows, columns = windows.shape[:3]

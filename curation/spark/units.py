@@ -82,7 +82,8 @@ def candidates(
 ) -> DataFrame:
     """Return pairs of pictures of which some vectors met in a unit and are near, smaller id first, each once.
 
-    most: pairs, each counted once for every query view, at which a task raises StageError.
+    most: pairs; a task that surely finds more raises StageError, whoever counts the result must ask again. In a task two pictures
+    may meet as often as any query view of one meets any view of the other, in either direction.
     """
     spark = vectors.sparkSession
     by_work = int(units.comparisons / UNIT_COMPARISONS[device])
@@ -91,12 +92,14 @@ def candidates(
         rows_of_search(vectors, units).repartition(tasks, *UNIT_KEY).sortWithinPartitions(*UNIT_KEY, "role")
     )
 
+    meetings = 2 * kind.query_views * kind.views
+
     def search(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         load_faiss().omp_set_num_threads(1)  # the cores are Spark's to share out
         found = 0
         for pairs in Units(kind.dimension, floor, task_device(device)).search(batches):
             found += pairs.num_rows
-            if found > most * kind.query_views:
+            if found > most * meetings:
                 raise StageError(too_many(most, pairs.column("image_id_a")[0].as_py()))
             yield pairs
 

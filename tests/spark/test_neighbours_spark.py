@@ -197,7 +197,7 @@ def test_more_near_pairs_than_allowed_end_the_stage_and_name_a_picture(
     ids, codes = pictures(num)
     digits = np.arange(num)[:, None, None] // 5 ** np.arange(DIMENSION) % 5  # no two the same
     described(tmp_path, ids, (codes[[4]] // 2 + digits).astype(np.int8))
-    for most, error in ((near - 1, StageError), (100, PythonException)):
+    for most, error in ((near - 1, StageError), (1, PythonException)):
         told = rf"more than the {most:.2g} near pairs .*such as those of picture [0-9a-f]{{64}}".replace(
             "+", r"\+"
         )
