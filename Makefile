@@ -2,6 +2,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+TEST_WORKERS ?= 2# processes that run the tests, each with a Spark of its own (up to 3 GB)
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 export NO_ALBUMENTATIONS_UPDATE := 1
 
@@ -40,7 +41,7 @@ type: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy
 
 test: lint type $(VENV)/.sources ## Lint, types and all tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
 
 test-fast: $(VENV)/.dev ## The tests that take seconds, none of Spark's long ones
 	$(BIN)/python -m pytest -m "not slow"
