@@ -1,7 +1,7 @@
 """What a search for near-duplicates costs, before anything is computed: comparisons, bytes shuffled, memory a task, hours.
 
-`curate dedup plan` asks it. Seconds come from `curation.dedup.cost` and from `Rates`, each of which can be given; the pairs that are
-found, and what a second look at them takes, are not known before and not counted.
+`curate dedup plan` asks it. Seconds come from `curation.dedup.cost` and from `Rates`, each of which can be given. How many near pairs
+there are is not known before: they, and the second look at them, are counted where somebody says how many a picture has.
 """
 
 # N vectors, C cells, D dimensions
@@ -24,6 +24,8 @@ ROWS_PER_CELL = tuple(
     round(1_000 * 2 ** (step / 2)) for step in range(21)
 )  # that are tried: 1,000 to a million
 LEAST_ROWS = {"cpu": 1_000, "cuda": 16_000}  # below, the calls cost more than the products
+_PAIR_BYTES = 150  # of a shuffled pair: two ids and its values
+_PAIR_SHUFFLES = 3  # of a pair: to the descriptor of either picture, to its place in the table
 _ROW_OVERHEAD = 92  # bytes of a shuffled row beside its code: the id, the unit, the role
 _TASK_BASE = 250 << 20  # bytes: Python with numpy, Arrow and faiss
 _PROPOSALS = 1 << 18  # pairs that a task decides at once, each with two codes as int8 and as int32
@@ -45,6 +47,8 @@ class Rates:
     """Bytes a second and core of a shuffle. Measured: 3e7 to 5e7 a core second for 149-byte rows, local disk, no network."""
     pictures: float | None = 300.0
     """Pictures a second and core of the decode and the descriptor, which `builtin` must do; None: not counted."""
+    looks: float = 1_000.0
+    """Second looks a second and core. Measured: 1,016 on an idle core, 410 to 470 beside other work."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +73,14 @@ class Question:
     imbalance: float = IMBALANCE
     bound_share: float | None = None
     """Of all comparisons, those that `bound` makes, by a sample; all of them at the most."""
+    pairs: float | None = None
+    """Near pairs a picture; None: not known, not counted."""
     rates: Rates = Rates()
+
+    @property
+    def near_pairs(self) -> float:
+        """Near pairs, as far as they are known."""
+        return self.pictures * (self.pairs or 0.0)
 
     @property
     def vectors(self) -> int:
@@ -104,7 +115,7 @@ class Cost:
     comparisons: dict[str, float]
     """Of vectors, by step: kmeans, placing, search, audit."""
     seconds: dict[str, float]
-    """By step: embed, the same four, and shuffle."""
+    """By step: embed, the same four, look, and shuffle."""
     shuffled_bytes: float
     task_bytes: int
     """Of a task of the search, about; on a GPU, its host memory."""
@@ -123,6 +134,7 @@ def priced(question: Question) -> Cost:
     for name in ("views", "query_views", "dimension", "probe", "rows_per_cell", "sample_per_cell", "cores"):
         require(getattr(q, name) >= 1, name, getattr(q, name), "1 or more")
     require(q.pictures >= 0 and q.gpus >= 0, "pictures and gpus", (q.pictures, q.gpus), "0 or more")
+    require(q.pairs is None or q.pairs >= 0, "pairs_per_picture", q.pairs, "0 or more")
     require(q.query_views <= q.views, "query_views", q.query_views, f"at most views, {q.views}")
     several = q.cells > 1
     comparisons = {
@@ -140,6 +152,7 @@ def priced(question: Question) -> Cost:
         "placing": products["placing"] / q.rates.placing_products / q.cores,
         "search": products["search"] / searching,
         "audit": products["audit"] / searching,
+        "look": q.near_pairs / q.rates.looks / q.cores if q.detail_bytes else 0.0,
         "shuffle": shuffled / q.rates.shuffled_bytes / q.cores,
     }
     return Cost(
@@ -166,7 +179,7 @@ def _visits(q: Question) -> float:
 
 
 def _shuffled(q: Question) -> float:
-    """Return the bytes of the shuffles: vectors to their cells, rows to their units, descriptors to the pairs found, twice."""
+    """Return the bytes of the shuffles: vectors to their cells, rows to their units, descriptors to near pairs, twice."""
     if not q.pictures:
         return 0.0
     row = q.dimension + _ROW_OVERHEAD
@@ -174,8 +187,10 @@ def _shuffled(q: Question) -> float:
     come = max(1, round(q.queries * _visits(q) / q.cells))
     one = Residents(*(np.array([number]) for number in (0, home, 0, come, 0)))
     units = cut(one, dimension=q.dimension, one_cell=q.cells == 1, device=q.device)
-    described = q.pictures * (q.views * q.dimension + q.detail_bytes + _ROW_OVERHEAD)
-    return float(q.vectors * row + units.rows * q.cells * row + 2 * described)
+    descriptor = q.views * q.dimension + q.detail_bytes
+    described = q.pictures * (descriptor + _ROW_OVERHEAD)
+    met = q.near_pairs * (descriptor + _PAIR_SHUFFLES * _PAIR_BYTES)
+    return float(q.vectors * row + units.rows * q.cells * row + 2 * described + met)
 
 
 def _task_bytes(q: Question) -> int:

@@ -30,7 +30,7 @@ from curation.errors import ConfigError, require
 from curation.ids import coins
 from curation.report.tables import shown
 from curation.runfile import load
-from curation.stage import Record, locate, read_record
+from curation.stage import RECORD, Record, locate, read_record
 
 _SAMPLED = 20_000  # vectors that are read of a run
 _WORTH_SAYING = 0.95  # of the time as planned, that another number of rows a cell takes
@@ -42,6 +42,7 @@ _STEPS = {
     "placing": "vectors to their cells",
     "search": "search",
     "audit": "audit of the recall",
+    "look": "second look at near pairs",
     "shuffle": "shuffles",
 }
 
@@ -84,6 +85,8 @@ class PlanOptions:
     """Of a core, decoded and described; of a network nothing is counted where it is not set."""
     shuffle_bytes_per_second: float | None = None
     """Of a core."""
+    pairs_per_picture: float | None = None
+    """Near pairs, for what they take; those of the run where its stage neighbours is done, else not counted."""
     max_hours: float | None = None
     """Refuse a search that takes longer, with exit status 2."""
     max_comparisons: float | None = None
@@ -104,6 +107,8 @@ class Answer:
     refused: list[str]
     sampled: int
     """Vectors of a run that were looked at; 0 where none were."""
+    searched: bool
+    """Whether the near pairs are those that the run's search found."""
     run: Path | None
 
     @property
@@ -115,6 +120,7 @@ class Answer:
         """Return the numbers as a program reads them."""
         return {
             "kind": self.kind, "run": str(self.run) if self.run else None, "sampled_vectors": self.sampled,
+            "pairs_from_run": self.searched,
             "question": asdict(self.question) | {"vectors": self.question.vectors, "queries": self.question.queries},
             "cost": asdict(self.cost) | {"hours": self.cost.hours}, "suggested_rows_per_cell": self.suggested,
             "assumed_rate": self.assumed, "refused": self.refused,
@@ -143,11 +149,8 @@ def answered(options: PlanOptions) -> Answer:
     run = options.path or (config.run.path if options.pictures is None and options.config else None)
     if run is None and options.pictures is None:
         raise ConfigError("give --pictures N, such as 1e9, or --path RUN whose stage embed is done")
-    embed = (
-        read_record(locate(RunConfig(run=RunSection(path=run, parent=config.run.parent)), "embed"))
-        if run
-        else None
-    )
+    there = RunConfig(run=RunSection(path=run, parent=config.run.parent)) if run else None
+    embed = read_record(locate(there, "embed")) if there else None
     kind = (
         Kind.of_note(embed.notes["kind"])
         if embed and not options.kind
@@ -158,14 +161,16 @@ def answered(options: PlanOptions) -> Answer:
     question = _question(
         options, section, kind, round(options.pictures) if options.pictures is not None else pictures
     )
-    sampled = 0
+    sampled, searched = 0, False
+    if there and question.pairs is None and (share := _pairs_found(there, pictures)) is not None:
+        question, searched = replace(question, pairs=share), True
     if embed and (question.views, question.dimension) == (kind.views, kind.dimension):
         question, sampled = _learned(question, embed, kind, section)
     found = priced(question)
     allowed = options.max_comparisons or section.max_comparisons
     return Answer(
         kind.name, question, found, suggested_rows(question),
-        list(refusals(found, max_hours=options.max_hours, max_comparisons=allowed)), sampled, run,
+        list(refusals(found, max_hours=options.max_hours, max_comparisons=allowed)), sampled, searched, run,
     )  # fmt: skip
 
 
@@ -200,7 +205,7 @@ def _question(options: PlanOptions, section: NeighboursSection, kind: Kind, pict
     return Question(
         pictures=pictures, views=views, query_views=query_views, dimension=dimension, detail_bytes=kind.detail_bytes,
         mode=section.mode, probe=section.probe, rows_per_cell=max(1, rows), sample_per_cell=section.sample_per_cell,
-        audit=section.audit, cores=options.cores, gpus=options.gpus, rates=rates,
+        audit=section.audit, pairs=options.pairs_per_picture, cores=options.cores, gpus=options.gpus, rates=rates,
     )  # fmt: skip
 
 
@@ -232,6 +237,14 @@ def _learned(
     if section.mode == "bound":
         return replace(question, bound_share=min(1.0, share)), len(vectors)
     return replace(question, imbalance=max(1.0, share * cells / min(section.probe, cells))), len(vectors)
+
+
+def _pairs_found(config: RunConfig, pictures: int) -> float | None:
+    """Return how many near pairs a picture has that the run's search found; None where it was not searched."""
+    place = locate(config, "neighbours")
+    if not pictures or not (place / RECORD).is_file():
+        return None
+    return int(read_record(place).data["tables"]["edges"]["rows"]) / pictures
 
 
 def _sample(embed: Record, kind: Kind) -> pa.Table:
@@ -278,7 +291,7 @@ def print_answer(answer: Answer, console: Console) -> None:
     for name in ("comparisons", "bytes", "time"):
         table.add_column(name, justify="right")
     for step, name in _STEPS.items():
-        made = found.comparisons.get(step)
+        made = q.near_pairs if step == "look" else found.comparisons.get(step)
         moved = _bytes(found.shuffled_bytes) if step == "shuffle" else ""
         table.add_row(
             name,
@@ -294,9 +307,7 @@ def print_answer(answer: Answer, console: Console) -> None:
 
 def _remarks(answer: Answer) -> list[str]:
     q, found = answer.question, answer.cost
-    said = [
-        f"A task of the search holds about {_bytes(found.task_bytes)}; pairs that are found, and second looks at them, are not counted."
-    ]
+    said = [f"A task of the search holds about {_bytes(found.task_bytes)}.", _of_pairs(answer)]
     if answer.assumed:
         said.append(
             f"A GPU's {cost.PRODUCTS_PER_SECOND[q.device]:.0e} multiplications a second are an assumption, never measured: "
@@ -315,6 +326,15 @@ def _remarks(answer: Answer) -> list[str]:
         least = cost.as_text(best.hours * 3600)
         said.append(f"With --rows-per-cell {answer.suggested} it takes about {least}, the least.")
     return said
+
+
+def _of_pairs(answer: Answer) -> str:
+    q = answer.question
+    if q.pairs is None:
+        look = ", and the second look at them," if q.detail_bytes else ""
+        return f"Near pairs{look} are not counted: --pairs-per-picture says how many there are."
+    where = " as in the run" if answer.searched else ""
+    return f"{q.near_pairs:.2g} near pairs, {q.pairs:.3g} a picture{where}: of alike pictures they grow with the square."
 
 
 def _workers(question: Question) -> str:

@@ -104,6 +104,19 @@ def test_given_rates_decide() -> None:
     assert found.seconds["shuffle"] == found.shuffled_bytes / 1e6 / 16
 
 
+def test_near_pairs_cost_a_look_and_a_shuffle_each_where_they_are_known() -> None:
+    asked = replace(MILLION, detail_bytes=1_000)
+    unknown, none = priced(asked), priced(replace(asked, pairs=0.0))
+    assert unknown == none
+    few, twice = (priced(replace(asked, pairs=pairs)) for pairs in (2.0, 4.0))
+    assert few.seconds["look"] == pytest.approx(2 * 10**6 / asked.rates.looks / 16)
+    assert twice.seconds["look"] == pytest.approx(2 * few.seconds["look"])
+    grown = few.shuffled_bytes - none.shuffled_bytes
+    assert grown > 2 * 10**6 * (10 * 81 + 1_000)
+    assert twice.shuffled_bytes - none.shuffled_bytes == pytest.approx(2 * grown)
+    assert priced(replace(asked, pairs=2.0, detail_bytes=0)).seconds["look"] == 0  # of a kind that takes none
+
+
 def test_suggested_rows_cost_least_of_those_tried() -> None:
     for question in (
         MILLION,
@@ -198,6 +211,16 @@ def test_a_run_gives_its_pictures_its_kind_and_how_full_its_cells_are(
     assert found["cost"]["seconds"]["embed"] == 0  # what a network takes is not known
     more = planned("--path", str(run), "--pictures", "1e6", capsys=capsys)
     assert more["question"]["pictures"] == 10**6
+    assert (more["question"]["pairs"], more["pairs_from_run"]) == (None, False)
+    (run / "neighbours").mkdir()
+    (run / "neighbours" / RECORD).write_text(
+        sealed({"stage": "neighbours", "tables": {"edges": {"rows": 750}}})
+    )
+    searched = planned("--path", str(run), "--pictures", "1e6", capsys=capsys)
+    assert (searched["question"]["pairs"], searched["pairs_from_run"]) == (2.5, True)
+    assert searched["cost"]["shuffled_bytes"] > more["cost"]["shuffled_bytes"]
+    given = planned("--path", str(run), "--pairs-per-picture", "1", capsys=capsys)
+    assert (given["question"]["pairs"], given["pairs_from_run"]) == (1, False)
 
 
 @pytest.mark.parametrize("num", [0, 1, 2])
@@ -242,6 +265,7 @@ def test_a_budget_refuses_with_status_2_and_says_what_is_cheaper(
         ([], "give --pictures N"), (["--pictures", "1e5", "--cells", "0"], "--cells"),
         (["--pictures", "1e5", "--max-hours", "-1"], "--max-hours"), (["--path", "nowhere"], "run 'curate embed' first"),
         (["--pictures", "10", "--kind", "sscd"], "embed.kind"), (["--pictures", "10", "--probe", "0"], "neighbours.probe"),
+        (["--pictures", "10", "--pairs-per-picture", "-1"], "pairs_per_picture"),
     ],
 )  # fmt: skip
 def test_a_mistake_is_named(capsys: pytest.CaptureFixture[str], args: list[str], named: str) -> None:
@@ -254,7 +278,7 @@ def test_the_table_fits_a_terminal_of_80_columns(capsys: pytest.CaptureFixture[s
 
     for options in (
         PlanOptions(pictures=1e9, cores=4096, gpus=64, max_comparisons=1e30),
-        PlanOptions(pictures=3, cores=1), PlanOptions(pictures=1e7, mode="bound"), PlanOptions(pictures=0),
+        PlanOptions(pictures=3, cores=1), PlanOptions(pictures=1e7, mode="bound"), PlanOptions(pictures=0), PlanOptions(pictures=1e10, cores=4096, pairs_per_picture=1234.5),
     ):  # fmt: skip
         print_answer(answered(options), Console(width=80))
     shown = capsys.readouterr().out
