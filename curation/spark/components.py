@@ -1,11 +1,13 @@
 """Connected components over edges that no memory holds. Part of stage `dedup`.
 
 Each task first contracts its own edges to a forest of stars, by union-find, so that what travels is at most an edge a vertex and
-task; then large-star and small-star in turn (Kiveris et al., "Connected Components in MapReduce and Beyond", 2014) until nothing
-changes, or until one task can hold the rest and finishes it. Each round is written down and read back: plans stay short, and a
-lost task costs a round. The label of a component is its least vertex, so the answer hangs on no order and no partitioning.
+task; then large-star and small-star in turn (Kiveris et al., "Connected Components in MapReduce and Beyond", 2014). After each round
+the stars that touch no other are whole components and are put aside, so that a round has only what is still open; when one task
+can hold that, it finishes it. Each round is written down and read back: plans stay short, and a lost task costs a round. The label
+of a component is its least vertex, so the answer hangs on no order and no partitioning.
 """
 
+import functools
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,9 +18,10 @@ from pyspark.sql import functions as F
 
 from curation.dedup.groups import least_labels
 from curation.spark.batches import map_batches
-from curation.spark.stage import measure, written_once
+from curation.spark.stage import written_once
 
 FEW_EDGES = 10_000_000  # one task finishes so many, at about 100 bytes each
+_COLUMNS = "a long, b long"
 _EDGES = pa.schema([pa.field("a", pa.int64()), pa.field("b", pa.int64())])
 _BATCH = 1 << 17  # edges an Arrow batch
 
@@ -26,26 +29,28 @@ _BATCH = 1 << 17  # edges an Arrow batch
 def components(
     edges: DataFrame, scratch: Path, *, few: int = FEW_EDGES
 ) -> tuple[DataFrame, list[dict[str, int]]]:
-    """Return (vertex, component) of every vertex that has an edge, and the rounds it took: stars left after each.
+    """Return (vertex, component) of every vertex that has an edge, and the rounds it took: edges still open after each.
 
     edges: columns a and b, int64, in any order and repeated or not. scratch: a directory of the caller's, for the rounds.
     few: edges that one task may finish.
     """
-    stars, size, digest = _written(
-        map_batches(edges.select("a", "b"), contracted, _EDGES), scratch / "round-0"
+    left = written_once(
+        map_batches(edges.select("a", "b"), contracted, _EDGES), _COLUMNS, scratch / "round-0"
     )
-    rounds = [{"edges": size}]
-    while size > few:
-        before = digest
+    rounds = [{"edges": left.count()}]
+    whole: list[DataFrame] = []
+    while rounds[-1]["edges"] > few:
         place = scratch / f"round-{len(rounds)}"
-        stars, size, digest = _written(stars.transform(large_star).transform(small_star), place)
-        rounds.append({"edges": size})
-        if digest == before:
-            break
-    else:
-        one = stars.repartition(1)
-        stars, size, _ = _written(map_batches(one, contracted, _EDGES), scratch / "last")
-        rounds.append({"edges": size})
+        stars = written_once(left.transform(large_star).transform(small_star), _COLUMNS, place / "stars")
+        sifted = written_once(stars.transform(with_open), f"{_COLUMNS}, open boolean", place / "sifted")
+        whole.append(sifted.where("not open").select("a", "b"))
+        left = sifted.where("open").select("a", "b")
+        rounds.append({"edges": left.count()})
+    if rounds[-1]["edges"] or not whole:
+        one = map_batches(left.repartition(1), contracted, _EDGES)
+        whole.append(written_once(one, _COLUMNS, scratch / "last"))
+        rounds.append({"edges": 0})
+    stars = functools.reduce(DataFrame.unionByName, whole)
     members = stars.select(F.col("b").alias("vertex"), F.col("a").alias("component"))
     roots = stars.select(F.col("a").alias("vertex"), F.col("a").alias("component")).distinct()
     return members.unionByName(roots), rounds
@@ -85,7 +90,15 @@ def small_star(edges: DataFrame) -> DataFrame:
     return centre.unionByName(others).distinct()
 
 
-def _written(edges: DataFrame, place: Path) -> tuple[DataFrame, int, str]:
-    """Write edges and read them back; return them with their number and an order-free digest."""
-    written = written_once(edges, "a long, b long", place)
-    return written, *measure(written, ("a", "b"))
+def with_open(stars: DataFrame) -> DataFrame:
+    """Return (a, b, open): whether the star of centre a shares a vertex with another one, so that it is no whole component."""
+    leaves = stars.select(F.col("b").alias("vertex"), F.col("a").alias("centre"))
+    ends = leaves.unionByName(stars.select(F.col("a").alias("vertex"), F.col("a").alias("centre")))
+    shared = ends.groupBy("vertex").agg(F.min("centre").alias("least"), F.max("centre").alias("most"))
+    torn = shared.where("least < most").select("vertex")
+    centres = ends.join(torn, "vertex", "left_semi").select(
+        F.col("centre").alias("a"), F.lit(True).alias("open")
+    )
+    return stars.join(centres.distinct(), "a", "left").select(
+        "a", "b", F.coalesce("open", F.lit(False)).alias("open")
+    )

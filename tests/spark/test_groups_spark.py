@@ -14,7 +14,7 @@ from curation.dedup.groups import RULES, Graph, rank
 from curation.dedup.neighbours import Pairs
 from curation.ids import coins
 from curation.spark import independent
-from curation.spark.components import components, contracted
+from curation.spark.components import components, contracted, with_open
 from curation.spark.independent import struck
 from curation.spark.vertices import numbered
 
@@ -128,6 +128,29 @@ def test_edges_that_repeat_or_turn_or_lie_in_no_file_are_fine(spark: SparkSessio
         rows = found.toArrow().to_pylist()
         assert sorted(row["vertex"] for row in rows) == ([] if name == "none" else [5, 9, 12])
         assert {row["component"] for row in rows} <= {5}
+
+
+@pytest.mark.parametrize("parts", [1, 3])
+def test_what_is_put_aside_are_the_whole_components(spark: SparkSession, parts: int) -> None:
+    graph = random_graph(600, 500)
+    edges = pa.RecordBatch.from_arrays(
+        [pa.array(graph.pairs.first), pa.array(graph.pairs.second)], names=["a", "b"]
+    )
+    cut = -(-edges.num_rows // 2)
+    tasks = [pa.Table.from_batches(contracted(iter([edges.slice(start, cut)]))) for start in (0, cut)]
+    stars = pa.concat_tables(tasks)  # as two tasks leave them
+    rows = spark.createDataFrame(stars).repartition(parts).transform(with_open).collect()
+    assert sorted((row["a"], row["b"]) for row in rows) == sorted(
+        zip(stars["a"].to_pylist(), stars["b"].to_pylist(), strict=True)
+    )
+    matrix = coo_array((np.ones(len(graph.pairs)), (graph.pairs.first, graph.pairs.second)), (600, 600))
+    _, label = connected_components(matrix, directed=False)
+    centres: dict[int, set[int]] = {}
+    for row in rows:
+        centres.setdefault(int(label[row["a"]]), set()).add(row["a"])
+    assert {row["open"] for row in rows} == {True, False}
+    for row in rows:
+        assert row["open"] == (len(centres[int(label[row["a"]])]) > 1)
 
 
 def test_contraction_yields_a_forest_of_stars() -> None:
