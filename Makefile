@@ -41,7 +41,7 @@ type: $(VENV)/.dev ## Check types, strictly
 	$(BIN)/mypy
 
 test: lint type $(VENV)/.sources ## Lint, types and all tests
-	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile
+	$(BIN)/python -m pytest -n $(TEST_WORKERS) --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.dev ## The tests that take seconds, none of Spark's long ones
 	$(BIN)/python -m pytest -m "not slow"
