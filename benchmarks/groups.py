@@ -44,20 +44,24 @@ def main() -> None:
     parser.add_argument(
         "--scratch", type=Path, default=None, help="for what is written; the system's by default"
     )
-    parser.add_argument("--out", type=Path, default=Path("benchmarks/results/groups.json"))
+    parser.add_argument(
+        "--out", type=Path, default=Path("benchmarks/results/groups.json"), help="runs are added to it"
+    )
     parser.add_argument("--child", nargs=2, help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.child:
         rule, number = arguments.child
         print(json.dumps(_measured(rule, int(number), arguments.heap, arguments.scratch)))
         return
-    rows: list[dict[str, Any]] = []
+    rows: list[dict[str, Any]] = (
+        json.loads(arguments.out.read_text("utf-8"))["runs"] if arguments.out.is_file() else []
+    )
     for number in arguments.pairs:
         for rule in arguments.rules:
             rows.append(_in_a_process(rule, number, arguments))
             print(json.dumps(rows[-1]), flush=True)
             result = {
-                "machine": machine(), "versions": versions("pyspark", "numpy", "pyarrow"), "heap": arguments.heap, "runs": rows,
+                "machine": machine(), "versions": versions("pyspark", "numpy", "pyarrow"), "runs": rows,
             }  # fmt: skip
             arguments.out.write_text(json.dumps(result, indent=1) + "\n", "utf-8")
 
@@ -98,8 +102,8 @@ def _measured(rule: str, number: int, heap: str, work: Path) -> dict[str, Any]:
     largest = settled.groupBy("component").count().agg(F.max("count")).first()
     assert largest is not None
     result = {
-        "rule": rule, "pairs": vertices.num_pairs, "vertices": vertices.num, "dropped": dropped, "largest_component": largest[0],
-        "rounds": len(note["rounds"]), "seconds": round(seconds, 1), "cpu_seconds": round(watch.cpu_seconds - before, 1),
+        "rule": rule, "heap": heap, "pairs": vertices.num_pairs, "vertices": vertices.num, "dropped": dropped, "largest_component": largest[0],
+        "open_edges": [one["edges"] for one in note["rounds"]], "seconds": round(seconds, 1), "cpu_seconds": round(watch.cpu_seconds - before, 1),
         "peak_mib": {name: size >> 20 for name, size in sorted(watch.peaks.items())},
     }  # fmt: skip
     if vertices.num_pairs <= COMPARED:
