@@ -158,7 +158,7 @@ def _rank(vertex: Any, number: int) -> Any:
     return F.pmod(vertex * _FACTOR, F.lit(number))
 
 
-_FACTOR = 1_000_003  # a prime, so no factor of a power of ten
+_FACTOR = 1_000_003  # a prime: it shares a factor only with its multiples
 
 
 if __name__ == "__main__":

@@ -12,6 +12,7 @@ import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
+import descriptor_sets
 import pyarrow.parquet as pq
 from descriptor_sets import SITE, Copy, Dice, PictureSet, listed_paths, set_of, too_plain
 from PIL import Image, ImageDraw, ImageEnhance, ImageFilter, ImageFont, ImageOps
@@ -108,13 +109,11 @@ def _border(image: Image.Image, dice: Dice) -> Image.Image:
 
 
 TRANSFORMS: dict[str, Callable[[Image.Image, Dice], Image.Image]] = {
-    "q40": lambda image, _: image,
+    **{name: descriptor_sets.TRANSFORMS[name] for name in ("q40", "grey", "flip")},
     "resize": _resize,
     "crop": _crop,
     "bright": lambda image, dice: ImageEnhance.Brightness(image).enhance(dice.between(0.75, 1.2)),
-    "grey": lambda image, _: image.convert("L").convert("RGB"),
     "blur": lambda image, dice: image.filter(ImageFilter.GaussianBlur(dice.between(0.5, 1.2))),
     "mark": _mark,
     "border": _border,
-    "flip": lambda image, _: ImageOps.mirror(image),
 }

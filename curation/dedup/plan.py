@@ -48,7 +48,7 @@ class Rates:
     pictures: float | None = 300.0
     """Pictures a second and core of the decode and the descriptor, which `builtin` must do; None: not counted."""
     looks: float = 1_000.0
-    """Second looks a second and core. Measured: 1,016 on an idle core, 410 to 470 beside other work."""
+    """Second looks a second and core. Measured: 1,016; 410 to 470 where the other core ran another search."""
 
 
 @dataclass(frozen=True, kw_only=True)

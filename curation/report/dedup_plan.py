@@ -162,10 +162,11 @@ def answered(options: PlanOptions) -> Answer:
         options, section, kind, round(options.pictures) if options.pictures is not None else pictures
     )
     sampled, searched = 0, False
-    if there and question.pairs is None and (share := _pairs_found(there, pictures)) is not None:
-        question, searched = replace(question, pairs=share), True
-    if embed and (question.views, question.dimension) == (kind.views, kind.dimension):
+    if there and embed and (question.views, question.dimension) == (kind.views, kind.dimension):
         question, sampled = _learned(question, embed, kind, section)
+        if question.pairs is None:
+            question = replace(question, pairs=_pairs_found(there, pictures))
+            searched = question.pairs is not None
     found = priced(question)
     allowed = options.max_comparisons or section.max_comparisons
     return Answer(

@@ -219,6 +219,8 @@ def test_a_run_gives_its_pictures_its_kind_and_how_full_its_cells_are(
     searched = planned("--path", str(run), "--pictures", "1e6", capsys=capsys)
     assert (searched["question"]["pairs"], searched["pairs_from_run"]) == (2.5, True)
     assert searched["cost"]["shuffled_bytes"] > more["cost"]["shuffled_bytes"]
+    other = planned("--path", str(run), "--views", "3", capsys=capsys)
+    assert other["question"]["pairs"] is None  # what other views would find is not known
     given = planned("--path", str(run), "--pairs-per-picture", "1", capsys=capsys)
     assert (given["question"]["pairs"], given["pairs_from_run"]) == (1, False)
 
