@@ -47,8 +47,8 @@ class Rates:
     """Bytes a second and core of a shuffle. Measured: 3e7 to 5e7 a core second for 149-byte rows, local disk, no network."""
     pictures: float | None = 300.0
     """Pictures a second and core of the decode and the descriptor, which `builtin` must do; None: not counted."""
-    looks: float = 1_000.0
-    """Second looks a second and core. Measured: 1,016; 410 to 470 where the other core ran another search."""
+    looks: float = cost.LOOKS_PER_SECOND
+    """Second looks a second and core."""
 
 
 @dataclass(frozen=True, kw_only=True)

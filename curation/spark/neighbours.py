@@ -40,6 +40,7 @@ from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, ru
 
 SPEC = StageSpec(name="neighbours", section="neighbours", version=1, reads=("embed",), run_keys=("seed",))
 CENTROIDS = "centroids.npy"
+_WORTH_SAYING = 5.0  # seconds that the second look takes
 MET = "_met"  # pairs without their cosines, while the stage works
 GUARANTEES = {
     "probe": "pairs of which a view is at home in one of the cells nearest to a view of the other; how many that are is measured",
@@ -242,10 +243,16 @@ def _met(search: Search, rows: DataFrame, units: Layout) -> DataFrame:
         rows, units, search.kind, floor=search.section.settled_floor, device=search.device, least_tasks=least, most=most
     )  # fmt: skip
     written = written_once(met, spark_schema(PAIR), search.stage.path / MET)
-    if written.count() > most:
+    found = written.count()
+    if found > most:
         first = written.groupBy("image_id_a").count().orderBy(F.desc("count"), "image_id_a").first()
         assert first is not None
         raise StageError(too_many(most, first["image_id_a"]))
+    workers = search.spark.sparkContext.defaultParallelism
+    looking = found / cost.LOOKS_PER_SECOND / workers
+    if search.kind.detail_bytes and looking >= _WORTH_SAYING:
+        ahead = f"{found:,} near pairs, a second look at each: {cost.as_text(looking)} on {workers} x cpu"
+        print(f"neighbours: {ahead}", file=sys.stderr, flush=True)
     return written
 
 
