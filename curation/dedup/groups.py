@@ -21,6 +21,7 @@ from enum import StrEnum
 
 import numpy as np
 
+from curation.dedup.forest import least_labels
 from curation.dedup.neighbours import Pairs
 
 _AT_ONCE = 1 << 17  # pairs that are numbers of Python's at once: a hundred bytes each
@@ -259,24 +260,6 @@ def components(graph: Graph) -> np.ndarray:
     label = least_labels(graph.ranks[first], graph.ranks[second], graph.num)
     best: np.ndarray = np.argsort(graph.ranks)[label[graph.ranks]]
     return best
-
-
-def least_labels(first: np.ndarray, second: np.ndarray, num: int) -> np.ndarray:
-    """Return the least number in each one's connected component, int64 (N,), of pairs of numbers below N.
-
-    Each round hooks a root to the least label beside it and halves all paths, so that a chain takes few rounds.
-    """
-    parent = np.arange(num)
-    while True:
-        a, b = parent[first], parent[second]
-        low, high = np.minimum(a, b), np.maximum(a, b)
-        open_ = low != high
-        if not open_.any():
-            return parent
-        first, second = first[open_], second[open_]
-        np.minimum.at(parent, high[open_], low[open_])
-        while (parent[parent] != parent).any():
-            parent = parent[parent]
 
 
 def components_oracle(graph: Graph) -> np.ndarray:

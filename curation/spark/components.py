@@ -1,10 +1,11 @@
 """Connected components over edges that no memory holds. Part of stage `dedup`.
 
-Each task first contracts its own edges to a forest of stars, by union-find, so that what travels is at most an edge a vertex and
-task; then large-star and small-star in turn (Kiveris et al., "Connected Components in MapReduce and Beyond", 2014). After each round
-the stars that touch no other are whole components and are put aside, so that a round has only what is still open; when one task
-can hold that, it finishes it. Each round is written down and read back: plans stay short, and a lost task costs a round. The label
-of a component is its least vertex, so the answer hangs on no order and no partitioning.
+Where one task can hold a parent for every vertex, it reads all edges once, and that is all (`curation.dedup.forest`). Above that each
+task first contracts its own edges to a forest of stars, so that what travels is at most an edge a vertex and task; then large-star
+and small-star in turn (Kiveris et al., "Connected Components in MapReduce and Beyond", 2014). After each round the stars that touch
+no other are whole components and are put aside, so that a round has only what is still open; when one task can hold that, it
+finishes it. Each round is written down and read back: plans stay short, and a lost task costs a round. The label of a component is
+its least vertex, so the answer hangs on no order and no partitioning.
 """
 
 import functools
@@ -16,24 +17,46 @@ import pyarrow as pa
 from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 
-from curation.dedup.groups import least_labels
+from curation.dedup.forest import Forest, least_labels, parent_type
 from curation.spark.batches import map_batches
 from curation.spark.stage import written_once
 
-FEW_EDGES = 10_000_000  # one task finishes so many, at about 100 bytes each
+ROOM = 1 << 30  # bytes that one task may hold: the parents of 268 million vertices
+_EDGE_BYTES = 100  # of an edge that is contracted
 _COLUMNS = "a long, b long"
 _EDGES = pa.schema([pa.field("a", pa.int64()), pa.field("b", pa.int64())])
+_LABEL = pa.schema([pa.field("vertex", pa.int64()), pa.field("component", pa.int64())])
 _BATCH = 1 << 17  # edges an Arrow batch
 
 
 def components(
-    edges: DataFrame, scratch: Path, *, few: int = FEW_EDGES
+    edges: DataFrame, num: int, scratch: Path, *, room: int = ROOM
 ) -> tuple[DataFrame, list[dict[str, int]]]:
     """Return (vertex, component) of every vertex that has an edge, and the rounds it took: edges still open after each.
 
-    edges: columns a and b, int64, in any order and repeated or not. scratch: a directory of the caller's, for the rounds.
-    few: edges that one task may finish.
+    edges: columns a and b, int64, in any order and repeated or not. num: vertices, all below it. scratch: a directory of the
+    caller's, for the rounds. room: bytes that one task may hold. No rounds: one task had room for all vertices.
     """
+    if num * np.dtype(parent_type(num)).itemsize <= room:
+        whole = map_batches(edges.select("a", "b").coalesce(1), functools.partial(labelled, num), _LABEL)
+        return written_once(whole, "vertex long, component long", scratch / "labels"), []
+    return _in_rounds(edges, scratch, room // _EDGE_BYTES)
+
+
+def labelled(num: int, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yield (vertex, component) of all vertices below `num`, of edges (a, b)."""
+    forest = Forest(num)
+    for batch in batches:
+        forest.tie(batch.column("a").to_numpy(), batch.column("b").to_numpy())
+    start = 0
+    for labels in forest.labels():
+        ends = [pa.array(np.arange(start, start + len(labels))), pa.array(labels.astype(np.int64))]
+        yield from pa.table(ends, schema=_LABEL).to_batches(max_chunksize=_BATCH)
+        start += len(labels)
+
+
+def _in_rounds(edges: DataFrame, scratch: Path, few: int) -> tuple[DataFrame, list[dict[str, int]]]:
+    """Do what `components` does with no memory that grows with the graph; few: edges that one task may finish."""
     left = written_once(
         map_batches(edges.select("a", "b"), contracted, _EDGES), _COLUMNS, scratch / "round-0"
     )

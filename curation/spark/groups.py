@@ -29,9 +29,8 @@ def settle(
     """Return (vertex, joined, near, cosine, component) of every vertex, itself and 1 for a survivor, and how it was found."""
     if vertices.num_pairs <= driver_edges:
         return _by_driver(vertices, rule, scratch), {"path": "driver"}
-    of, rounds = components(
-        vertices.pairs.select("a", "b").unionByName(vertices.ties), scratch / "components"
-    )
+    edges = vertices.pairs.select("a", "b").unionByName(vertices.ties)
+    of, rounds = components(edges, vertices.num, scratch / "components")
     if rule == "mis":
         dropped = independent.mis(vertices.pairs, of, vertices.num, scratch)
     elif rule == "dominated":
