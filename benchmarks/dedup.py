@@ -7,7 +7,7 @@ FILE.npy is what `enlarged.py` writes. In one process, one thread, times in CPU 
 recall    mode `probe` with p = 1, 2, 4, 8 beside `exhaustive`: a sample of pictures by coin compared with all of them, as the stage's
           audit does. exhaustive's own time follows from the sample's: it is linear in the queries
 single    the way of SemDeDup and NeMo Curator: one's own cell alone, in cells so large that as many vectors are compared as with p
-growth    10^4 to 10^6 vectors at 1,000 and at 4,000 rows a cell, p = 4, at the kind's floor and at 0.95: k-means, placing and search, and
+growth    10^4 to 10^6 vectors at 1,000, 2,000 and 4,000 rows a cell, p = 4, at the kind's floor and at 0.95: k-means, placing and search, and
           exact cosines of the pairs found; the exponents by least squares, of all, of what comes before the cosines, and of the pairs
 gpu       comparisons a second of a cell on a GPU, as a share of what the card does in a plain matrix product; skipped without one
 """
@@ -39,7 +39,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 SETTINGS = NeighboursSection()
 PROBES = (1, 2, 4, 8)
 GROWTH = (10_000, 31_623, 100_000, 316_228, 1_000_000)
-ROWS_PER_CELL = (1_000, SETTINGS.rows_per_cell)
+ROWS_PER_CELL = (1_000, 2_000, 4_000)
 FLOORS = (kind_of("builtin").floor, 0.95)
 QUICK = 100_000  # vectors, up to which a search takes a few seconds
 ROUNDS = 3  # of quick ones; the best counts

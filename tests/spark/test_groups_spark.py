@@ -95,7 +95,7 @@ def test_a_random_graph_has_the_groups_of_the_plain_functions(
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "ranks", "room"),
-    [("mis", "along", ROOM), ("mis", "by coin", 3 * CHAIN), ("dominated", "along", ROOM)],
+    [("mis", "along", 3 * CHAIN), ("mis", "by coin", ROOM), ("dominated", "along", ROOM)],
 )
 def test_a_long_chain_has_the_groups_of_the_plain_functions(
     spark: SparkSession, tmp_path: Path, rule: str, ranks: str, room: int
