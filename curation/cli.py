@@ -7,6 +7,7 @@ by its dotted path, so that nothing of it is imported before it runs.
 import json
 import os
 import re
+import select
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, make_dataclass, replace
@@ -28,6 +29,7 @@ from curation.runfile import load
 
 USER_ERROR = 2
 INTERRUPTED = 130
+UNREAD = 141  # as a shell has it for who writes to a pipe that is closed
 EXTRA_VERBS = {
     "run": "all stages from one TOML file, skipping what is done",
     "demo": "the whole job on a small web that the project draws itself",
@@ -101,12 +103,26 @@ def run_verb(verb: str, args: Sequence[str]) -> int:
     except CurationError as error:
         _say_error(str(error))
         return USER_ERROR
+    except BrokenPipeError:
+        if not _nobody_reads():
+            raise
+        return UNREAD
     except Exception as error:
         told = _told_by_a_task(error)
         if told is None:
             raise
         _say_error(told)
         return USER_ERROR
+
+
+def _nobody_reads() -> bool:
+    """Return whether who read the output has gone, as `| head` does; what is still to be written then goes nowhere."""
+    watch = select.poll()
+    watch.register(sys.stdout.fileno(), 0)
+    gone = bool(watch.poll(0))
+    if gone:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return gone
 
 
 def _dispatch(verb: str, args: list[str], console: Console) -> int:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from curation import pipeline
-from curation.cli import main, parse
+from curation.cli import UNREAD, main, parse
 from curation.pipeline import STAGES
 
 
@@ -171,3 +171,18 @@ def test_a_stage_made_otherwise_is_refused_and_says_how_to_go_on(
     shown = capsys.readouterr().err
     assert "run.languages" in shown
     assert "--on-existing overwrite" in shown
+
+
+@pytest.mark.parametrize("args", ["run --help", "plan --help"])
+def test_a_reader_that_goes_away_is_no_error(args: str) -> None:
+    """As `curate run --help | head -1` does: the pipe is closed before the first line is written."""
+    code = f"import sys, time, curation.cli as c; time.sleep(0.2); sys.exit(c.main({args.split()!r}))"
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        process.stdout.close()
+        said = process.stderr.read()
+        assert process.wait(60) == UNREAD
+    assert said == ""
