@@ -6,7 +6,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from pyspark.sql import SparkSession
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -16,6 +15,8 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+
+from curation.spark.session import last_session
 
 POLL_SECONDS = 0.5
 LOG_SECONDS = 30.0
@@ -37,7 +38,7 @@ def watch(name: str) -> Iterator[None]:
 
 def _tasks() -> tuple[int, int] | None:
     """Return tasks (done, in all) of the active stages, or None where nothing runs."""
-    spark = SparkSession.getActiveSession()
+    spark = last_session()
     if spark is None:
         return None
     tracker = spark.sparkContext.statusTracker()

@@ -20,6 +20,7 @@ _REQUIRED = {
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.sql.parquet.compression.codec": "zstd",
 }
+_last: SparkSession | None = None  # what get_session gave: a thread of its own has no active session
 _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -50,7 +51,14 @@ def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSessio
     }
     for key, value in settings.items():
         spark.conf.set(key, value)
+    global _last  # noqa: PLW0603
+    _last = spark
     return spark
+
+
+def last_session() -> SparkSession | None:
+    """Return the session that was got last, from any thread; None before that, or where it was stopped by `stop_local`."""
+    return _last
 
 
 @contextmanager
@@ -82,6 +90,8 @@ def is_running() -> bool:
 
 def stop_local() -> None:
     """Stop the session where it is a local one of our own making; a submitted one belongs to its cluster."""
+    global _last  # noqa: PLW0603
     session = SparkSession.getActiveSession()
     if session is not None and str(session.sparkContext.master).startswith("local"):
+        _last = None
         session.stop()
