@@ -60,7 +60,7 @@ class NeighboursSection:
     """
     probe: int = 4
     """Cells that a vector visits in mode `probe`, its home among them."""
-    rows_per_cell: int = 4_000
+    rows_per_cell: int = 2_000
     """Vectors a cell, about: 1,000 to 4,000 suit a CPU, 250,000 a GPU at 10^9 vectors. Another number gives other cells."""
     sample_per_cell: int = 64
     """Vectors a cell that the k-means learns from, chosen by coin."""

@@ -62,7 +62,7 @@ class Question:
     detail_bytes: int = 0
     mode: str = "probe"
     probe: int = 4
-    rows_per_cell: int = 4_000
+    rows_per_cell: int = 2_000
     sample_per_cell: int = 64
     audit: int = 1_000
     cores: int = 1
