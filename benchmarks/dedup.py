@@ -81,7 +81,7 @@ def main() -> None:
     if arguments.parts and arguments.out.is_file():
         results = json.loads(arguments.out.read_text()) | results
     parts: dict[str, Callable[[], Iterator[Any]]] = {
-        "growth": lambda: growth(pool, arguments.floors),
+        "growth": lambda: growth(pool, arguments.floors, results.get("growth", [])),
         "gpu": lambda: iter([gpu(pool)]),
         "recall": lambda: recall(pool.of_about(arguments.vectors), arguments.sample),
     }
@@ -193,10 +193,15 @@ def same_comparisons(pool: Pool, comparisons: int, truth: Pairs) -> dict[str, An
     return took | {"recall": found_of(pairs, truth, len(pool.codes), pool.floor)}
 
 
-def growth(pool: Pool, floors: Sequence[float]) -> Iterator[list[dict[str, Any]]]:
-    """Yield times by number of vectors for each floor and size of cells, and their exponents: after each size of cells what there is."""
+def growth(
+    pool: Pool, floors: Sequence[float], known: list[dict[str, Any]]
+) -> Iterator[list[dict[str, Any]]]:
+    """Yield times by number of vectors for each floor and size of cells, and their exponents: after each size of cells what there is.
+
+    known: what was measured before; that of other floors stays.
+    """
     parts = [pool.of_about(wanted) for wanted in GROWTH]
-    found = []
+    found = [one for one in known if one["floor"] not in floors]
     for floor in floors:
         for rows in ROWS_PER_CELL:
             found.append(_growth([replace(part, floor=floor) for part in parts], rows))
