@@ -16,7 +16,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from curation.spark.session import last_session
+from curation.spark.session import running_context
 
 POLL_SECONDS = 0.5
 LOG_SECONDS = 30.0
@@ -38,10 +38,10 @@ def watch(name: str) -> Iterator[None]:
 
 def _tasks() -> tuple[int, int] | None:
     """Return tasks (done, in all) of the active stages, or None where nothing runs."""
-    spark = last_session()
-    if spark is None:
+    context = running_context()
+    if context is None:
         return None
-    tracker = spark.sparkContext.statusTracker()
+    tracker = context.statusTracker()
     infos = [tracker.getStageInfo(stage) for stage in tracker.getActiveStageIds()]
     found = [info for info in infos if info is not None]
     if not found:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from curation.config import SparkSection
@@ -20,7 +21,6 @@ _REQUIRED = {
     "spark.sql.sources.partitionOverwriteMode": "static",
     "spark.sql.parquet.compression.codec": "zstd",
 }
-_last: SparkSession | None = None  # what get_session gave: a thread of its own has no active session
 _LOCAL = {
     "spark.ui.enabled": "false",
     "spark.ui.showConsoleProgress": "false",
@@ -51,14 +51,7 @@ def get_session(section: SparkSection, *, name: str = "bicurate") -> SparkSessio
     }
     for key, value in settings.items():
         spark.conf.set(key, value)
-    global _last  # noqa: PLW0603
-    _last = spark
     return spark
-
-
-def last_session() -> SparkSession | None:
-    """Return the session that was got last, from any thread; None before that, or where it was stopped by `stop_local`."""
-    return _last
 
 
 @contextmanager
@@ -88,10 +81,13 @@ def is_running() -> bool:
     return SparkSession.getActiveSession() is not None
 
 
+def running_context() -> SparkContext | None:
+    """Return this process's context, from any thread; a session is active in the thread alone that made it."""
+    return SparkContext._active_spark_context  # noqa: SLF001
+
+
 def stop_local() -> None:
     """Stop the session where it is a local one of our own making; a submitted one belongs to its cluster."""
-    global _last  # noqa: PLW0603
     session = SparkSession.getActiveSession()
     if session is not None and str(session.sparkContext.master).startswith("local"):
-        _last = None
         session.stop()

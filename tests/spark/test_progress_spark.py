@@ -8,11 +8,9 @@ import pyarrow as pa
 import pytest
 from pyspark.sql import SparkSession
 
-from curation.config import SparkSection
 from curation.spark import progress
 from curation.spark.batches import map_batches
 from curation.spark.progress import watch
-from curation.spark.session import get_session
 
 TASKS = 6
 
@@ -30,19 +28,12 @@ def work(spark: SparkSession) -> None:
     assert whole.count() == TASKS
 
 
-@pytest.fixture
-def session(spark: SparkSession) -> SparkSession:
-    """The session of all tests, as a stage gets it."""
-    assert get_session(SparkSection()).sparkContext is spark.sparkContext
-    return spark
-
-
 def test_a_log_has_a_line_of_the_tasks_now_and_then(
-    session: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(progress, "LOG_SECONDS", 0.1)
     with watch("embed"):
-        work(session)
+        work(spark)
     found = re.findall(
         r"^embed: (\d+) of (\d+) tasks of the current step, \d+ s$", capsys.readouterr().err, re.MULTILINE
     )
@@ -51,12 +42,12 @@ def test_a_log_has_a_line_of_the_tasks_now_and_then(
 
 
 def test_a_terminal_has_a_bar_with_the_tasks(
-    session: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr(progress, "POLL_SECONDS", 0.1)
     with watch("embed"):
-        work(session)
+        work(spark)
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     assert f"/{TASKS} tasks, left" in said
