@@ -19,14 +19,24 @@ _PAIRS = 8_192  # pairs of pictures at once
 _SIDES = ("a", "b")
 
 
-def valued(candidates: DataFrame, descriptors: DataFrame, kind: Kind) -> DataFrame:
-    """Return the table `edges` of pairs (image_id_a, image_id_b); descriptors hold (image_id, codes, detail) of all of them."""
+def valued(
+    candidates: DataFrame, descriptors: DataFrame, kind: Kind, *, tasks: int | None = None
+) -> DataFrame:
+    """Return the table `edges` of pairs (image_id_a, image_id_b); descriptors hold (image_id, codes, detail) of all of them.
+
+    tasks: that work at it; Spark's choice, by bytes, where it is None.
+    """
     look = second_look(kind)
     columns = ["codes"] if look is None else ["codes", "detail"]
     joined = candidates
     for side in _SIDES:
         renamed = [F.col(name).alias(f"{name}_{side}") for name in ("image_id", *columns)]
-        joined = joined.join(descriptors.select(*renamed), f"image_id_{side}")
+        described = descriptors.select(*renamed)
+        if tasks and side == _SIDES[-1]:  # both, so that the join needs no other shuffle
+            joined, described = (
+                frame.repartition(tasks, f"image_id_{side}") for frame in (joined, described)
+            )
+        joined = joined.join(described, f"image_id_{side}")
 
     def values(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
         for batch in split(batches, _PAIRS):

@@ -41,7 +41,9 @@ from curation.stage import Ledger, OpenStage, Record, StageSpec, file_sha256, ru
 SPEC = StageSpec(name="neighbours", section="neighbours", version=1, reads=("embed",), run_keys=("seed",))
 CENTROIDS = "centroids.npy"
 _WORTH_SAYING = 5.0  # seconds that the second look takes
-MET = "_met"  # pairs without their cosines, while the stage works
+MET, AUDITED = "_met", "_audited"  # pairs without their cosines, and the audit's, while the stage works
+_LOOKS_A_TASK = 5_000  # second looks, some seconds of a core: so that progress is seen
+_TASKS_A_CORE = 64  # at most
 GUARANTEES = {
     "probe": "pairs of which a view is at home in one of the cells nearest to a view of the other; how many that are is measured",
     "bound": "every pair at the floor or above, by proof",
@@ -224,10 +226,9 @@ def _searched(search: Search, vectors: DataFrame, cells: Cells) -> tuple[DataFra
         rows = rows.unionByName(old_vectors(search.spark, search.chain, search.kind, search.visiting(cells)))
     units = laid_out(rows, search.kind, one_cell=len(cells) == 1, device=search.device)
     _announce(search, units.comparisons)
-    edges = write_table(
-        valued(_met(search, rows, units), search.all_pictures(), search.kind), search.stage, "edges",
-        sort_by=["image_id_a", "image_id_b"],
-    )  # fmt: skip
+    met, found = _met(search, rows, units)
+    edges = valued(met, search.all_pictures(), search.kind, tasks=_announce_looks(search, found))
+    edges = write_table(edges, search.stage, "edges", sort_by=["image_id_a", "image_id_b"])
     shutil.rmtree(search.stage.path / MET)
     return edges, {
         "comparisons": units.comparisons, "rows": units.rows, "cut_cells": len(units.blocks), "device": search.device,
@@ -235,8 +236,8 @@ def _searched(search: Search, vectors: DataFrame, cells: Cells) -> tuple[DataFra
     }  # fmt: skip
 
 
-def _met(search: Search, rows: DataFrame, units: Layout) -> DataFrame:
-    """Return the pairs that met and are near, written once. Raises StageError for more of them than the stage may have."""
+def _met(search: Search, rows: DataFrame, units: Layout) -> tuple[DataFrame, int]:
+    """Return the pairs that met and are near, written once, and how many. Raises StageError for more than the stage may have."""
     most = search.section.max_pairs
     least = int(search.spark.conf.get("spark.sql.shuffle.partitions") or 1)
     met = candidates(
@@ -248,12 +249,19 @@ def _met(search: Search, rows: DataFrame, units: Layout) -> DataFrame:
         first = written.groupBy("image_id_a").count().orderBy(F.desc("count"), "image_id_a").first()
         assert first is not None
         raise StageError(too_many(most, first["image_id_a"]))
+    return written, found
+
+
+def _announce_looks(search: Search, found: int) -> int | None:
+    """Say how long the second look takes where a person waits for it; return its tasks, None for a kind that has none."""
+    if not search.kind.detail_bytes:
+        return None
     workers = search.spark.sparkContext.defaultParallelism
     looking = found / cost.LOOKS_PER_SECOND / workers
-    if search.kind.detail_bytes and looking >= _WORTH_SAYING:
+    if looking >= _WORTH_SAYING:
         ahead = f"{found:,} near pairs, a second look at each: {cost.as_text(looking)} on {workers} x cpu"
         print(f"neighbours: {ahead}", file=sys.stderr, flush=True)
-    return written
+    return max(1, min(-(-found // _LOOKS_A_TASK), _TASKS_A_CORE * workers))
 
 
 def _audit(search: Search, edges: DataFrame) -> dict[str, Any] | None:
@@ -261,9 +269,12 @@ def _audit(search: Search, edges: DataFrame) -> dict[str, Any] | None:
     section = search.section
     if not section.audit:
         return None
+    scratch = search.stage.path / AUDITED
     note = audited(
-        search.pictures, search.all_pictures(), edges, search.kind, pictures=section.audit, seed=search.seed, floor=section.settled_floor
+        search.pictures, search.all_pictures(), edges, search.kind, scratch,
+        pictures=section.audit, seed=search.seed, floor=section.settled_floor,
     )  # fmt: skip
+    shutil.rmtree(scratch, ignore_errors=True)
     missed = note["bands"][0]["pairs"] - note["bands"][0]["found"]
     if missed and section.mode != "probe":
         raise StageError(

@@ -1,6 +1,7 @@
 """The recall audit of stage `neighbours`: a sample of pictures is compared with all, and what the search found of it is counted."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from curation.dedup.rows import split, unpacked
 from curation.spark.batches import map_batches
 from curation.spark.columns import coin
 from curation.spark.edges import valued
+from curation.spark.stage import written_once
 
 _PAIR = ["image_id_a", "image_id_b"]
 AUDIT_COIN = "audit"  # the purpose of the coin that draws the sample
@@ -31,6 +33,7 @@ def audited(
     others: DataFrame,
     edges: DataFrame,
     kind: Kind,
+    scratch: Path,
     *,
     pictures: int,
     seed: int,
@@ -39,7 +42,8 @@ def audited(
     """Compare so many of the searched pictures, chosen by coin, with all others; return the note `audit`.
 
     searched, others: (image_id, codes, detail), the pictures of this crawl, and these with those of earlier indexes. Where the kind
-    has a second look, only pairs that agree by its bound count: the others are near to nobody.
+    has a second look, only pairs that agree by its bound count: the others are near to nobody. Of pairs that the search found, `edges`
+    knows it. scratch: a directory of the caller's.
     """
     by_coin = searched.select("image_id", "codes").orderBy(
         coin(F.col("image_id"), seed, AUDIT_COIN), "image_id"
@@ -47,12 +51,15 @@ def audited(
     sample = by_coin.limit(pictures).toArrow().sort_by("image_id")
     near = map_batches(others.select("image_id", "codes"), _Comparing(sample, kind, floor), _NEAR)
     pair = [F.least("sampled", "other").alias(_PAIR[0]), F.greatest("sampled", "other").alias(_PAIR[1])]
-    known = edges.select(*_PAIR, F.lit(True).alias("found"))
+    known = edges.select(*_PAIR, "agreement", F.lit(True).alias("found"))
     counted = near.select("sampled", "cosine", *pair).join(known, _PAIR, "left")
     if kind.agreement_bound is not None:
-        valued_pairs = valued(counted.select(*_PAIR).distinct(), others, kind)
-        agreeing = valued_pairs.where(F.col("agreement") >= kind.agreement_bound).select(*_PAIR)
-        counted = counted.join(agreeing, _PAIR)
+        counted = written_once(counted, counted.schema, scratch)
+        missed = counted.where(F.col("found").isNull()).select(*_PAIR).distinct()
+        looked = valued(missed, others, kind).select(*_PAIR, F.col("agreement").alias("looked"))
+        counted = counted.join(looked, _PAIR, "left").where(
+            F.coalesce("agreement", "looked") >= kind.agreement_bound
+        )
     table = counted.select("sampled", "cosine", F.coalesce("found", F.lit(False)).alias("found")).toArrow()
     cosine, found = (table.column(name).to_numpy() for name in ("cosine", "found"))
     bands = measured(np.array(table.column("sampled").to_pylist(), str), cosine, found, floor)

@@ -82,8 +82,9 @@ def is_running() -> bool:
 
 
 def running_context() -> SparkContext | None:
-    """Return this process's context, from any thread; a session is active in the thread alone that made it."""
-    return SparkContext._active_spark_context  # noqa: SLF001
+    """Return this process's context, from any thread, once it has started; a session is active in the thread alone that made it."""
+    context = SparkContext._active_spark_context  # noqa: SLF001
+    return context if getattr(context, "_jsc", None) is not None else None
 
 
 def stop_local() -> None:

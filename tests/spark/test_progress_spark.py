@@ -6,11 +6,13 @@ from collections.abc import Iterator
 
 import pyarrow as pa
 import pytest
+from pyspark import SparkContext
 from pyspark.sql import SparkSession
 
 from curation.spark import progress
 from curation.spark.batches import map_batches
 from curation.spark.progress import watch
+from curation.spark.session import running_context
 
 TASKS = 6
 
@@ -51,3 +53,10 @@ def test_a_terminal_has_a_bar_with_the_tasks(
         work(spark)
     said = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", capsys.readouterr().err)
     assert f"/{TASKS} tasks, left" in said
+
+
+def test_a_context_that_is_not_up_yet_is_none(spark: SparkSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert running_context() is spark.sparkContext
+    for starting in (object.__new__(SparkContext), None):
+        monkeypatch.setattr(SparkContext, "_active_spark_context", starting)
+        assert running_context() is None
